@@ -1,0 +1,41 @@
+import { Type, type Static } from 'typebox'
+import { bytes, duration, integer, originList, pem, text, trustList, url } from './values.ts'
+
+const MiB = 1024 * 1024
+
+/**
+ * Every setting of the service: name, shape, meaning and default.
+ * The keys are the names of the environment; `.env.example` and the table in
+ * the README are generated from here. Durations are milliseconds once read.
+ */
+export const ConfigSchema = Type.Object({
+  NODE_ENV: text('development, test or production', { enum: ['development', 'test', 'production'], default: 'development' }),
+  HOST: text('Address to listen on; 0.0.0.0 in production', { default: '127.0.0.1', production: '0.0.0.0' }),
+  PORT: integer('TCP port to listen on; 0 picks a free one', { minimum: 0, maximum: 65535, default: 3000 }),
+  LOG_LEVEL: text('Least level that is logged', { enum: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], default: 'info' }),
+  DATABASE_URL: Type.Optional(url('PostgreSQL 14 to 18; without it, outside production, the embedded database', { protocols: ['postgres:', 'postgresql:'], secret: true, required: 'production' })),
+  DATABASE_POOL_MAX: integer('Connections of this process to the database at the most', { minimum: 1, maximum: 1000, default: 10 }),
+  DATABASE_SLOW_MS: integer('Queries that take this many milliseconds or more are logged; 0 logs none', { minimum: 0, maximum: 3_600_000, default: 250 }),
+  DATA_DIR: text('Folder of the embedded database and the development keys', { default: '.data' }),
+  ALLOWED_ORIGINS: originList('Origins that browsers may call from (CORS), comma separated, exact', { default: '' }),
+  BODY_LIMIT: bytes('Largest request body, in bytes or as 512KiB, 2MiB', { minimum: 1024, maximum: 10 * MiB, default: '1MiB' }),
+  TRUST_PROXY: trustList('Addresses or CIDR ranges of the proxies whose X-Forwarded-* headers are believed, comma separated', { default: '' }),
+  RATE_LIMIT_MAX: integer('Requests each client address may make in a window, over all routes; 1000 in production', { minimum: 1, maximum: 1_000_000_000, default: 10_000, production: 1000 }),
+  RATE_LIMIT_WINDOW: duration('Length of the rate limit window', { minimum: 1000, maximum: 86_400_000, default: '1m' }),
+  AUTH_RATE_LIMIT_MAX: integer('Requests each address may make to each of register, login and refresh in a window; 10 in production', { minimum: 1, maximum: 1_000_000_000, default: 300, production: 10 }),
+  JWT_ISSUER: text('Issuer (iss) of the access tokens', { default: 'keel' }),
+  JWT_AUDIENCE: text('Audience (aud) of the access tokens', { default: 'keel' }),
+  JWT_PRIVATE_KEY: Type.Optional(pem('Signing keys, PKCS#8 PEM, Ed25519 or P-256: the first signs, all verify; generated into DATA_DIR outside production', { secret: true, required: 'production' })),
+  ACCESS_TOKEN_TTL: duration('Life of an access token', { minimum: 1000, maximum: 86_400_000, default: '15m' }),
+  REFRESH_TOKEN_TTL: duration('Life of a refresh token', { minimum: 1000, maximum: 366 * 86_400_000, default: '30d' }),
+  IDEMPOTENCY_TTL: duration('How long the answer to an Idempotency-Key is kept', { minimum: 1000, maximum: 31 * 86_400_000, default: '24h' }),
+  ADMIN_EMAIL: Type.Optional(text('E-mail of the admin that the seed creates; no default in production', { format: 'email', default: 'admin@example.com', production: null })),
+  ADMIN_PASSWORD: Type.Optional(text('Password of that admin, 12 to 128 characters; no default in production', { minLength: 12, maxLength: 128, secret: true, default: 'keel-development', production: null })),
+  DOCS: text('API reference at /docs and /openapi.json: on or off; off in production', { enum: ['on', 'off'], default: 'on', production: 'off' }),
+  METRICS_TOKEN: Type.Optional(text('Bearer token that may see the details of /health/ready', { minLength: 16, secret: true })),
+  REQUEST_TIMEOUT_MS: integer('Milliseconds in which a whole request must have arrived', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
+  SHUTDOWN_GRACE_MS: integer('Milliseconds that requests under way get to finish at shutdown', { minimum: 0, maximum: 600_000, default: 10_000 })
+})
+
+export type Config = Static<typeof ConfigSchema>
+export type ConfigKey = keyof Config
