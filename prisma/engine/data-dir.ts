@@ -1,14 +1,15 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { SOCKET, readOwner, removeOwner, writeOwner } from './owner.ts'
+import type { Owner } from './owner.ts'
 
 /** PostgreSQL's major version in this PGlite. */
 const MAJOR = '18'
 const POLL_MS = 50
-const SOCKET = '.s.PGSQL.5432'
 /** sun_path holds 104 bytes on macOS and the BSDs, 108 on Linux. */
 const LONGEST_SOCKET_PATH = 100
 const SQLITE_BUSY = 5
@@ -16,10 +17,9 @@ const SQLITE_BUSY = 5
 /** A data folder that can't be used; its message is one line for the user. */
 export class DataDirError extends Error {
   override name = 'DataDirError'
+  /** Another process has the folder: it may let go of it. */
+  held = false
 }
-
-/** Who holds a data folder; `url` appears when the database answers. */
-export interface Owner { pid: number, startedAt: string, title: string, url?: string }
 
 /** Held while this process owns a data folder; the system frees it when the process dies. */
 export interface Hold {
@@ -75,7 +75,7 @@ export async function holdDataDir (dataDir: string, waitMs: number): Promise<Hol
   if (!lock) {
     const owner = readOwner(dataDir)
     const who = owner ? `process ${owner.pid} (${owner.title}, since ${owner.startedAt})` : 'another process'
-    throw new DataDirError(`The data folder ${dataDir} is in use by ${who}: stop that process, or set DATA_DIR to another folder.`)
+    throw Object.assign(new DataDirError(`The data folder ${dataDir} is in use by ${who}: stop that process, or set DATA_DIR to another folder.`), { held: true })
   }
   const held = lock
   const owner: Owner = { pid: process.pid, startedAt: new Date().toISOString(), title: title() }
@@ -83,18 +83,9 @@ export async function holdDataDir (dataDir: string, waitMs: number): Promise<Hol
   return {
     publish: (url) => writeOwner(dataDir, { ...owner, url }),
     release: () => {
-      rmSync(join(dataDir, 'owner.json'), { force: true })
+      removeOwner(dataDir)
       held.close()
     },
-  }
-}
-
-/** What the last owner of the folder wrote; it may have died since. */
-export function readOwner (dataDir: string): Owner | undefined {
-  try {
-    return JSON.parse(readFileSync(join(dataDir, 'owner.json'), 'utf8')) as Owner
-  } catch {
-    return undefined
   }
 }
 
@@ -129,12 +120,6 @@ function tryLock (dataDir: string): DatabaseSync | undefined {
     if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined
     throw new DataDirError(`The data folder ${dataDir} can't be locked (${String(error)}).`)
   }
-}
-
-function writeOwner (dataDir: string, owner: Owner): void {
-  const part = join(dataDir, `owner.json.${randomUUID()}`)
-  writeFileSync(part, JSON.stringify(owner), { mode: 0o600 })
-  renameSync(part, join(dataDir, 'owner.json'))
 }
 
 function title (): string {

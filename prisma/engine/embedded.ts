@@ -1,14 +1,16 @@
 // The embedded PostgreSQL: PGlite in a thread, served on a Unix socket to ordinary clients.
 import { rmSync } from 'node:fs'
-import { connect } from 'node:net'
 import { dirname, resolve } from 'node:path'
-import { DataDirError, clusterFolder, holdDataDir, prepareDataDir, readOwner, socketPath, temporarySocketPath } from './data-dir.ts'
+import { DataDirError, clusterFolder, holdDataDir, prepareDataDir, socketPath, temporarySocketPath } from './data-dir.ts'
 import { startThread } from './embedded-thread.ts'
+import { embeddedUrl, urlOf } from './owner.ts'
 
 export { DataDirError } from './data-dir.ts'
+export { embeddedUrl } from './owner.ts'
 
 const WAIT_MS = 5_000
-const PROBE_MS = 1_000
+const BORROW_MS = 15_000
+const TURN_MS = 200
 
 /** A database of this process: a URL for any PostgreSQL client, and the way to let go of it. */
 export interface EmbeddedDatabase {
@@ -43,10 +45,22 @@ export async function openEmbedded (dataDir: string, { waitMs = WAIT_MS }: { wai
   }
 }
 
-/** The URL of the live database of a data folder, whichever process owns it; undefined when there is none. */
-export async function embeddedUrl (dataDir: string): Promise<string | undefined> {
-  const url = readOwner(resolve(dataDir))?.url
-  return url !== undefined && await answers(decodeURIComponent(new URL(url).hostname)) ? url : undefined
+/**
+ * The live database of a data folder, whichever process owns it, or else opened here.
+ * @param options.waitMs how long to wait for an owner that is starting or stopping (15000)
+ * @throws DataDirError with a one-line message when the folder can't be used
+ */
+export async function borrowEmbedded (dataDir: string, { waitMs = BORROW_MS }: { waitMs?: number } = {}): Promise<EmbeddedDatabase> {
+  const deadline = Date.now() + waitMs
+  for (;;) {
+    const url = await embeddedUrl(dataDir)
+    if (url !== undefined) return { url, close: async () => {} }
+    try {
+      return await openEmbedded(dataDir, { waitMs: TURN_MS })
+    } catch (error) {
+      if (!(error instanceof DataDirError && error.held) || Date.now() > deadline) throw error
+    }
+  }
 }
 
 /**
@@ -98,23 +112,6 @@ async function letGo (folder: string, shared: Shared, close: () => Promise<void>
   const done = close().finally(() => closing.delete(folder))
   closing.set(folder, done)
   await done
-}
-
-// A percent-encoded folder as the host is the one form that both `pg` and
-// `postgres` (Prisma Studio) take for a Unix socket.
-function urlOf (socket: string): string {
-  return `postgresql://postgres@${encodeURIComponent(dirname(socket))}/postgres`
-}
-
-function answers (socketFolder: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(`${socketFolder}/.s.PGSQL.5432`)
-    const end = (alive: boolean): void => {
-      probe.destroy()
-      resolve(alive)
-    }
-    probe.setTimeout(PROBE_MS, () => end(false)).once('connect', () => end(true)).once('error', () => end(false))
-  })
 }
 
 function once (action: () => Promise<void>): () => Promise<void> {
