@@ -20,5 +20,6 @@ async function config (fastify: FastifyInstance, options: ConfigOptions) {
 }
 
 export { ConfigError, loadConfig } from './load.ts'
+export { readPrivateKeys } from './values.ts'
 export type { Config } from './schema.ts'
 export default fp(config, { name: 'config' })

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import autoload from '@fastify/autoload'
+import type { FastifyInstance } from 'fastify'
+import { loadConfig, type Config } from './plugins/config/index.ts'
+import { problems } from './routes/problems.ts'
+import { tags } from './routes/tags.ts'
+import { serverOptions } from './server.ts'
+
+const root = import.meta.dirname
+const { version, description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string, description: string }
+
+/** What the plugins are told of this service. */
+const service = {
+  problems,
+  tags,
+  info: { title: 'Keel', version, description, license: { name: 'MIT', identifier: 'MIT' } }
+}
+
+/**
+ * The service: the kit's concerns, then the routes. `fastify start` takes it
+ * from here, with `options` for the server.
+ */
+export default async function app (fastify: FastifyInstance, { config }: { config?: Config }) {
+  await fastify.register(autoload, { dir: join(root, 'plugins'), options: { ...service, config } })
+  await fastify.register(autoload, { dir: join(root, 'routes'), matchFilter: /\/index\.ts$/ })
+}
+
+export const options = serverOptions(loadConfig())

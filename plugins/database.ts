@@ -1,0 +1,58 @@
+import { PrismaPg } from '@prisma/adapter-pg'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { PrismaClient } from '../prisma/generated/client.ts'
+import { openEmbedded, type EmbeddedDatabase } from '../prisma/engine/embedded.ts'
+import { connectionProblem, migrationStatus } from '../prisma/migrate.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The database, through Prisma. */
+    prisma: PrismaClient
+  }
+}
+
+const CONNECT_TIMEOUT_MS = 5_000
+const IDLE_TIMEOUT_MS = 30_000
+
+/** Prisma on DATABASE_URL, or on the embedded PostgreSQL of DATA_DIR. */
+async function database (fastify: FastifyInstance) {
+  const { config, log } = fastify
+  const embedded: EmbeddedDatabase | undefined = config.DATABASE_URL === undefined ? await openEmbedded(config.DATA_DIR) : undefined
+  const url = embedded?.url ?? config.DATABASE_URL ?? ''
+  const adapter = new PrismaPg(
+    { connectionString: url, max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS },
+    { onPoolError: error => log.warn({ err: error }, 'an idle database connection failed') }
+  )
+  const slow = config.DATABASE_SLOW_MS
+  const prisma = new PrismaClient({ adapter, log: slow > 0 ? [{ emit: 'event', level: 'query' }] : [] })
+  prisma.$on('query' as never, ({ query, duration, target }: { query: string, duration: number, target: string }) => {
+    // The parameters are not logged: they may be personal.
+    if (duration >= slow) log.warn({ query, durationMs: duration, target }, 'slow query')
+  })
+  fastify.decorate('prisma', prisma)
+
+  if (fastify.hasDecorator('addHealthCheck')) {
+    fastify.addHealthCheck('database', async () => {
+      try {
+        await prisma.$queryRaw`SELECT 1`
+        return { ok: true }
+      } catch (error) {
+        return { ok: false, detail: connectionProblem(error, url) ?? 'the database does not answer' }
+      }
+    })
+    fastify.addHealthCheck('migrations', async () => {
+      const { pending, failed } = await migrationStatus(sql => prisma.$queryRawUnsafe(sql))
+      const detail = [...failed.map(name => `${name} failed half-way`), ...pending.map(name => `${name} is pending`)].join(', ')
+      return detail === '' ? { ok: true } : { ok: false, detail: `${detail}: run npm run db:migrate` }
+    })
+  }
+
+  // onClose hooks run last to first: what was registered before, and may still need the database, is not yet closed.
+  fastify.addHook('onClose', async () => {
+    await prisma.$disconnect()
+    await embedded?.close()
+  })
+}
+
+export default fp(database, { name: 'database', dependencies: ['config'] })

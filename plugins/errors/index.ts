@@ -1,0 +1,78 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { frameworkProblem, statusProblem, validationProblem } from './catalogue.ts'
+import { databaseProblem } from './database-errors.ts'
+import { PROBLEM_TYPE, Problem, problemBody, type ProblemInput } from './problem.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Says, from an onRoute hook, that a route may answer with problems of these statuses. */
+    declareProblems: (route: RouteOptions, ...statuses: number[]) => void
+  }
+  interface FastifyReply {
+    /** Answers with a problem of this status (RFC 9457). */
+    problem: (status: number, detail?: string) => FastifyReply
+  }
+}
+
+export interface ErrorsOptions {
+  /** Status and title of the domain's error codes. */
+  problems?: Record<string, { status: number, title: string }>
+}
+
+async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOptions) {
+  fastify.addSchema(Problem)
+  fastify.decorate('declareProblems', (route, ...statuses) => {
+    const response = { ...route.schema?.response as Record<string, unknown> }
+    for (const status of statuses) response[status] ??= { $ref: 'Problem#' }
+    for (const [status, schema] of Object.entries(response)) {
+      if (isProblemReference(schema)) response[status] = describe(Number(status))
+    }
+    route.schema = { ...route.schema, response }
+  })
+  // What every operation may answer; a route declares what is its own.
+  fastify.addHook('onRoute', route => fastify.declareProblems(route, 400, 500, 503))
+
+  fastify.decorateReply('problem', function (status, detail) {
+    return send(this.request, this, statusProblem(status, detail))
+  })
+
+  fastify.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = toProblem(error)
+    if (problem.status >= 500) request.log.error({ err: error }, error.message)
+    return send(request, reply, problem)
+  })
+
+  function toProblem (error: FastifyError & { issues?: { path: string, detail: string }[] }): ProblemInput {
+    const domain = Object.hasOwn(problems, error.code ?? '') ? problems[error.code] : undefined
+    if (domain) {
+      return { ...domain, code: error.code, detail: error.message, errors: error.issues?.map(({ path, detail }) => ({ pointer: `#/body${path}`, detail })) }
+    }
+    if (error.validation) return validationProblem(error)
+    const database = databaseProblem(error)
+    if (database) return database
+    const status = error.statusCode ?? 500
+    // The message of an unknown error may hold anything: it goes to the log only.
+    if (status < 400 || status >= 500) return statusProblem(status === 503 ? 503 : 500)
+    return frameworkProblem(error, status)
+  }
+}
+
+function isProblemReference (schema: unknown): boolean {
+  return typeof schema === 'object' && schema !== null && '$ref' in schema && schema.$ref === 'Problem#'
+}
+
+function describe (status: number): object {
+  return { description: statusProblem(status).title, content: { [PROBLEM_TYPE]: { schema: { $ref: 'Problem#' } } } }
+}
+
+function send (request: FastifyRequest, reply: FastifyReply, problem: ProblemInput): FastifyReply {
+  if (problem.headers) reply.headers(problem.headers)
+  return reply
+    .code(problem.status)
+    .type(PROBLEM_TYPE)
+    .serializer(JSON.stringify)
+    .send(problemBody(problem, request.id))
+}
+
+export default fp(errors, { name: 'errors' })

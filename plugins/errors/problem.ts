@@ -1,0 +1,64 @@
+import { Type, type Static } from 'typebox'
+
+/** The media type of every error body. https://www.rfc-editor.org/rfc/rfc9457#section-3 */
+export const PROBLEM_TYPE = 'application/problem+json'
+
+const Issue = Type.Object({
+  pointer: Type.String({ maxLength: 1024, description: 'JSON pointer behind #/body, #/query, #/params or #/headers' }),
+  detail: Type.String({ maxLength: 1024, description: 'What is wrong there' })
+}, { additionalProperties: false })
+
+/** The one shape of every error body (RFC 9457). */
+export const Problem = Type.Object({
+  type: Type.String({ format: 'uri-reference', maxLength: 256, description: 'Identifies the kind of problem' }),
+  title: Type.String({ maxLength: 256, description: 'The kind of problem, for people' }),
+  status: Type.Integer({ minimum: 400, maximum: 599, description: 'The HTTP status code' }),
+  detail: Type.String({ maxLength: 4096, description: 'This occurrence, for people' }),
+  instance: Type.String({ maxLength: 256, description: 'Identifies this occurrence: the request id as a URN' }),
+  code: Type.String({ pattern: '^[A-Z][A-Z0-9_]*$', maxLength: 64, description: 'The kind of problem, for programs; stable' }),
+  requestId: Type.String({ maxLength: 64, description: 'The request in the logs of the service' }),
+  errors: Type.Optional(Type.Array(Issue, { maxItems: 1000, description: 'What is wrong in the input, place by place' }))
+}, {
+  $id: 'Problem',
+  description: 'Problem details, RFC 9457',
+  additionalProperties: false,
+  examples: [{
+    type: '/problems/not-found',
+    title: 'Not found',
+    status: 404,
+    detail: 'There is no such product.',
+    instance: 'urn:request:0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11',
+    code: 'NOT_FOUND',
+    requestId: '0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11'
+  }]
+})
+
+export type ProblemBody = Static<typeof Problem>
+
+/** A problem before it is tied to a request. `headers` go with the answer. */
+export interface ProblemInput {
+  status: number
+  code: string
+  title: string
+  detail?: string | undefined
+  errors?: ProblemBody['errors']
+  headers?: Record<string, string>
+}
+
+/** The body of a problem. Without a detail the title serves. */
+export function problemBody ({ status, code, title, detail, errors }: ProblemInput, requestId: string): ProblemBody {
+  return {
+    type: `/problems/${code.toLowerCase().replaceAll('_', '-')}`,
+    title,
+    status,
+    detail: clip(detail ?? `${title}.`, 4096),
+    instance: `urn:request:${requestId}`,
+    code,
+    requestId,
+    ...errors && errors.length > 0 ? { errors: errors.slice(0, 1000).map(({ pointer, detail }) => ({ pointer: clip(pointer, 1024), detail: clip(detail, 1024) })) } : {}
+  }
+}
+
+function clip (text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text
+}

@@ -1,0 +1,80 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { Type } from 'typebox'
+
+/** Says whether what it looks at is well; `detail` is for the operator. Throwing means not well. */
+export type HealthCheck = () => Promise<{ ok: boolean, detail?: string }>
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Adds a dependency without which the service is not ready. */
+    addHealthCheck: (name: string, check: HealthCheck) => void
+  }
+}
+
+const CHECK_TIMEOUT_MS = 2_000
+
+const Status = Type.Enum(['ok', 'unavailable'])
+const Health = Type.Object({
+  status: Status,
+  checks: Type.Optional(Type.Record(
+    Type.String({ pattern: '^[a-z-]{1,32}$' }),
+    Type.Object({ status: Status, detail: Type.Optional(Type.String({ maxLength: 1000 })) }),
+    { description: 'Only for the holder of the metrics token', maxProperties: 32 }
+  ))
+}, { $id: 'Health', examples: [{ status: 'ok' }] })
+
+/** Liveness and readiness: public, and never counted against a client's rate. */
+async function health (fastify: FastifyInstance) {
+  const checks = new Map<string, HealthCheck>()
+  fastify.decorate('addHealthCheck', (name, check) => { checks.set(name, check) })
+  fastify.addSchema(Health)
+  const config = { public: true, rateLimit: false as const }
+  const healthRef = Type.Unsafe<{ status: string, checks?: object }>({ $ref: 'Health#' })
+
+  fastify.get('/health/live', {
+    config,
+    schema: { operationId: 'getLiveness', summary: 'The process answers', tags: ['health'], response: { 200: healthRef } }
+  }, async (_request, reply) => {
+    reply.header('cache-control', 'no-store')
+    return { status: 'ok' }
+  })
+
+  fastify.get('/health/ready', {
+    config,
+    schema: {
+      operationId: 'getReadiness',
+      summary: 'The service and what it depends on can serve requests',
+      tags: ['health'],
+      response: { 200: healthRef, 503: healthRef }
+    }
+  }, async (request, reply) => {
+    const results = await Promise.all([...checks].map(([name, check]) => run(name, check)))
+    const status = results.every(([, result]) => result.status === 'ok') ? 'ok' : 'unavailable'
+    for (const [name, { detail }] of results) if (detail !== undefined) request.log.warn({ check: name, detail }, 'not ready')
+    reply.header('cache-control', 'no-store').code(status === 'ok' ? 200 : 503)
+    return { status, ...holdsToken(request, fastify.config.METRICS_TOKEN) ? { checks: Object.fromEntries(results) } : {} }
+  })
+}
+
+async function run (name: string, check: HealthCheck): Promise<[string, { status: string, detail?: string }]> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`)), CHECK_TIMEOUT_MS)
+  try {
+    const { ok, detail } = await Promise.race([check(), late])
+    return [name, ok ? { status: 'ok' } : { status: 'unavailable', detail: (detail ?? 'not available').slice(0, 1000) }]
+  } catch (error) {
+    return [name, { status: 'unavailable', detail: (error as Error).message.slice(0, 1000) }]
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function holdsToken ({ headers }: FastifyRequest, token: string | undefined): boolean {
+  const given = Buffer.from(headers.authorization ?? '')
+  const expected = Buffer.from(`Bearer ${token}`)
+  return token !== undefined && given.length === expected.length && timingSafeEqual(given, expected)
+}
+
+export default fp(health, { name: 'health', dependencies: ['config', 'errors'] })

@@ -1,0 +1,41 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import FindMyWay, { type HTTPMethod } from 'find-my-way'
+
+/**
+ * What no route answers: 404; 405 with `Allow` where the path exists for other
+ * methods, and 204 with `Allow` for OPTIONS there (RFC 9110, 9.3.7 and 15.5.6).
+ */
+async function notFound (fastify: FastifyInstance) {
+  const known = FindMyWay()
+  const methods = new Set<HTTPMethod>()
+
+  fastify.addHook('onRoute', ({ method, url }) => {
+    for (const name of [method].flat() as HTTPMethod[]) {
+      // The wildcard OPTIONS route of CORS says nothing of the paths that exist.
+      if (name === 'OPTIONS' && url === '*') continue
+      methods.add(name)
+      if (!known.hasRoute(name, url)) known.on(name, url, () => {})
+    }
+  })
+
+  function allowed (request: FastifyRequest): string[] {
+    const path = request.url.split('?', 1)[0] ?? '/'
+    const found = [...methods].filter(name => known.find(name, path) !== null)
+    return found.length > 0 ? [...found, 'OPTIONS'].sort() : []
+  }
+
+  function answer (request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const allow = allowed(request)
+    if (allow.length === 0) return reply.problem(404, 'There is nothing at this path.')
+    reply.header('allow', allow.join(', '))
+    if (request.method === 'OPTIONS') return reply.code(204).send()
+    return reply.problem(405, `This resource supports ${allow.join(', ')}.`)
+  }
+
+  // Guessing paths counts like any other request.
+  const preHandler = fastify.hasDecorator('rateLimit') ? [fastify.rateLimit()] : []
+  fastify.setNotFoundHandler({ preHandler }, answer)
+}
+
+export default fp(notFound, { name: 'not-found', dependencies: ['errors'] })

@@ -1,0 +1,39 @@
+import { LogController, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify'
+import pretty from 'pino-pretty'
+import type { Config } from '../plugins/config/index.ts'
+
+const SECRETS = ['authorization', 'cookie', 'password', 'passwordHash', 'accessToken', 'refreshToken', 'token', 'secret', 'privateKey']
+
+/** JSON lines in production, readable ones in development; secrets are redacted wherever they stand in a logged object. */
+export function loggerOptions (config: Config): FastifyServerOptions['logger'] {
+  return {
+    level: config.LOG_LEVEL,
+    redact: { paths: SECRETS.flatMap(name => [name, `*.${name}`, `*.*.${name}`, `*.*.*.${name}`]), censor: '[redacted]' },
+    serializers: { req: request => ({ method: request.method, path: pathOf(request) }) },
+    ...config.NODE_ENV === 'development' ? { stream: pretty({ sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' }) } : {}
+  }
+}
+
+/** One structured line a request, when it is answered. */
+export class RequestLog extends LogController {
+  override incomingRequest (): void {}
+  override routeNotFound (): void {}
+
+  override requestCompleted (error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {
+    const line = {
+      method: request.method,
+      route: request.routeOptions.url ?? null,
+      path: pathOf(request),
+      status: reply.statusCode,
+      durationMs: Math.round(reply.elapsedTime * 100) / 100,
+      userId: (request as { user?: { id?: string } | null }).user?.id,
+      ...error ? { err: error } : {}
+    }
+    request.log[reply.statusCode >= 500 ? 'error' : 'info'](line, 'request')
+  }
+}
+
+// A query may hold what is personal or secret; it is not logged.
+function pathOf (request: FastifyRequest): string {
+  return request.url.split('?', 1)[0] ?? ''
+}

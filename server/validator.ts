@@ -1,0 +1,76 @@
+import { AjvCompiler } from '@fastify/ajv-compiler'
+
+type Schema = Record<string, unknown>
+type BuildValidator = ReturnType<typeof AjvCompiler>
+
+/** Up to this many values, every fault is reported; beyond, the first: collecting costs memory the client would choose. */
+const REPORT_ALL_UP_TO = 1000
+
+const quickFactory = AjvCompiler()
+const fullFactory = AjvCompiler()
+
+/**
+ * Builds the validators of request input. Bodies are taken as they are: nothing
+ * is coerced, unknown fields are errors. Query, params and headers are text, so
+ * numbers and booleans are read from their canonical spelling only ("5", not "5 " or "0x5").
+ */
+export const buildValidator: BuildValidator = (externalSchemas) => {
+  const options = { coerceTypes: false, removeAdditional: false, useDefaults: true, strict: false, validateFormats: true } as const
+  const quick = quickFactory(externalSchemas, { customOptions: { ...options, allErrors: false } })
+  const full = fullFactory(externalSchemas, { customOptions: { ...options, allErrors: true } })
+  return (route) => {
+    const { schema, httpPart } = route as unknown as { schema: Schema, httpPart?: string }
+    const check = quick(route)
+    const explain = full(route)
+    const convert = httpPart === 'body' ? undefined : converter(schema)
+    const validate = (data: unknown): boolean => {
+      convert?.(data)
+      if (check(data) as boolean) return true
+      result.errors = check.errors
+      if (isSmall(data) && !(explain(data) as boolean)) result.errors = explain.errors
+      return false
+    }
+    const result = validate as unknown as typeof check
+    return result
+  }
+}
+
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/
+
+const readers: Record<string, (text: string) => unknown> = {
+  integer: text => NUMBER.test(text) ? Number(text) : text,
+  number: text => NUMBER.test(text) ? Number(text) : text,
+  boolean: text => ({ true: true, false: false })[text] ?? text,
+  array: text => [text]
+}
+
+/** What turns the texts of query, params or headers into the types that the schema asks for. */
+function converter (schema: Schema): ((data: unknown) => void) | undefined {
+  const properties = Object.entries(schema.properties ?? {}) as [string, Schema][]
+  const convertible = properties.flatMap(([name, { type }]) => {
+    const read = readers[String(type)]
+    return read ? [[name, read] as const] : []
+  })
+  if (convertible.length === 0) return undefined
+  return data => {
+    const values = data as Record<string, unknown>
+    for (const [name, read] of convertible) {
+      const value = values[name]
+      if (typeof value === 'string') values[name] = read(value)
+    }
+  }
+}
+
+function isSmall (data: unknown): boolean {
+  const todo = [data]
+  for (let count = 0; count <= REPORT_ALL_UP_TO; count++) {
+    const value = todo.pop()
+    if (typeof value === 'object' && value !== null) {
+      const children = Object.values(value)
+      if (children.length > REPORT_ALL_UP_TO) return false
+      todo.push(...children)
+    }
+    if (todo.length === 0) return true
+  }
+  return false
+}
