@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
 import { loadConfig, type Config } from './plugins/config/index.ts'
 import { problems } from './routes/problems.ts'
 import { tags } from './routes/tags.ts'
@@ -21,9 +22,12 @@ const service = {
  * The service: the kit's concerns, then the routes. `fastify start` takes it
  * from here, with `options` for the server.
  */
-export default async function app (fastify: FastifyInstance, { config }: { config?: Config }) {
+async function app (fastify: FastifyInstance, { config }: { config?: Config }) {
   await fastify.register(autoload, { dir: join(root, 'plugins'), options: { ...service, config } })
   await fastify.register(autoload, { dir: join(root, 'routes'), matchFilter: /\/index\.ts$/ })
 }
+
+// Not encapsulated: whoever registers the service (the CLI, a test) sees its decorators.
+export default fp(app, { name: 'app' })
 
 export const options = serverOptions(loadConfig())

@@ -1,0 +1,123 @@
+// Before `fastify start`: is the configuration right, is the port free, and does the
+// database have its migrations and its seed? Whatever is wrong ends here with a message
+// for the operator, not with a stack.
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import pg from 'pg'
+import { ConfigError, loadConfig, type Config } from '../plugins/config/index.ts'
+import { DataDirError, embeddedUrl, openEmbedded } from '../prisma/engine/embedded.ts'
+import { MigrationError, applyMigrations, connectionProblem, migrationStatus } from '../prisma/migrate.ts'
+
+const root = join(import.meta.dirname, '..')
+const CONNECT_TIMEOUT_MS = 5_000
+
+/** Something the operator can put right; the message says how. */
+class SetUpError extends Error {}
+
+async function setUp (): Promise<void> {
+  const config = loadConfig()
+  await checkPort(config)
+  if (config.NODE_ENV === 'production') await checkServer(config.DATABASE_URL ?? '')
+  else if (config.DATABASE_URL) await setUpServer(config.DATABASE_URL, config)
+  else await setUpEmbedded(config)
+}
+
+async function checkPort ({ HOST, PORT }: Config): Promise<void> {
+  const probe = createServer()
+  try {
+    await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(PORT, HOST, resolve))
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') throw new SetUpError(`Port ${PORT} on ${HOST} is in use: stop what listens there, or set PORT.`)
+    throw new SetUpError(`The service cannot listen on ${HOST}, port ${PORT} (${code}): set HOST and PORT.`)
+  }
+  await new Promise(resolve => probe.close(resolve))
+}
+
+/** In production nothing is migrated here; a server that is away may come back, but a wrong password stays wrong. */
+async function checkServer (url: string): Promise<void> {
+  try {
+    await withClient(url, async () => {})
+  } catch (error) {
+    const { code = '' } = error as { code?: string }
+    if (/^(28|3D)/.test(code)) throw error
+    process.stderr.write(`${connectionProblem(error, url) ?? String(error)} The service starts and is not ready until it answers.\n`)
+  }
+}
+
+async function setUpServer (url: string, config: Config): Promise<void> {
+  const { pending, failed, seeded } = await withClient(url, async client => {
+    const query = async (sql: string) => (await client.query<Record<string, unknown>>(sql)).rows
+    const status = await migrationStatus(query)
+    return { ...status, seeded: status.pending.length === 0 && (await query('SELECT 1 FROM users LIMIT 1')).length > 0 }
+  })
+  if (pending.length > 0 || failed.length > 0) report(await applyMigrations(url))
+  if (!seeded) await seedDatabase(url, config)
+}
+
+/** A mark in the data folder tells that nothing is to be done, without opening the database. */
+async function setUpEmbedded (config: Config): Promise<void> {
+  const mark = join(config.DATA_DIR, 'set-up')
+  const state = fingerprint()
+  const done = existsSync(mark) && readFileSync(mark, 'utf8') === state && existsSync(join(config.DATA_DIR, 'postgres'))
+  if (await embeddedUrl(config.DATA_DIR) !== undefined || !done) {
+    // Also fails, with the holder's name, while another process has the folder.
+    const { url, close } = await openEmbedded(config.DATA_DIR)
+    try {
+      if (done) return
+      report(await applyMigrations(url))
+      await seedDatabase(url, config)
+      writeFileSync(mark, state)
+    } finally {
+      await close()
+    }
+  }
+}
+
+async function seedDatabase (url: string, { ADMIN_EMAIL, ADMIN_PASSWORD }: Config): Promise<void> {
+  // Loaded only when needed: the client and the adapter take a good part of a second.
+  const [{ PrismaPg }, { PrismaClient }, { seed }] = await Promise.all([
+    import('@prisma/adapter-pg'), import('../prisma/generated/client.ts'), import('../prisma/seed.ts')
+  ])
+  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) })
+  try {
+    await seed(prisma, { adminEmail: ADMIN_EMAIL, adminPassword: ADMIN_PASSWORD })
+  } finally {
+    await prisma.$disconnect()
+  }
+}
+
+async function withClient<T> (url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return await use(client)
+  } catch (error) {
+    const problem = connectionProblem(error, url)
+    throw problem === undefined ? error : Object.assign(new SetUpError(problem), { code: (error as { code?: string }).code })
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
+
+/** Changes when a migration or the seed does. */
+function fingerprint (): string {
+  const hash = createHash('sha256')
+  for (const name of readdirSync(join(root, 'prisma/migrations')).sort()) hash.update(name)
+  return hash.update(readFileSync(join(root, 'prisma/seed.ts'))).digest('hex')
+}
+
+function report (applied: string[]): void {
+  if (applied.length > 0) process.stderr.write(`Applied ${applied.length === 1 ? 'migration' : 'migrations'} ${applied.join(', ')}\n`)
+}
+
+try {
+  await setUp()
+} catch (error) {
+  const expected = error instanceof ConfigError || error instanceof SetUpError || error instanceof DataDirError || error instanceof MigrationError
+  process.stderr.write(`${expected ? error.message.trimEnd() : String(error instanceof Error ? error.stack : error)}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,83 @@
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import app from '../../app.ts'
+import { loadConfig, type Config } from '../../plugins/config/index.ts'
+import { serverOptions } from '../../server.ts'
+import { checkResponses } from './contract.ts'
+import { cloneTemplate, type TestDatabase } from './template.ts'
+
+const privateKey = String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
+let database: Promise<TestDatabase> | undefined
+
+/** The database of this test file: a clone of the migrated template. */
+export async function testDatabase (): Promise<string> {
+  if (!database) {
+    const cloned = cloneTemplate()
+    database = cloned
+    t.teardown(async () => { await (await cloned).close() })
+  }
+  return (await database).url
+}
+
+/** The settings of a test: silent, unlimited and on the test file's own database. */
+export async function testConfig (overrides: Partial<Config> = {}): Promise<Config> {
+  const config = loadConfig({
+    NODE_ENV: 'test',
+    LOG_LEVEL: 'silent',
+    DATABASE_URL: overrides.DATABASE_URL ?? await testDatabase(),
+    JWT_PRIVATE_KEY: privateKey,
+    RATE_LIMIT_MAX: '1000000',
+    AUTH_RATE_LIMIT_MAX: '1000000'
+  })
+  return { ...config, ...overrides }
+}
+
+/**
+ * The service, ready, on the test file's own database. Every response is held against
+ * the OpenAPI document; what does not fit fails the test at its end.
+ */
+export async function buildApp (t: Test, overrides: Partial<Config> = {}, extend?: (fastify: FastifyInstance) => void): Promise<FastifyInstance> {
+  const config = await testConfig(overrides)
+  const fastify = Fastify(serverOptions(config)) as unknown as FastifyInstance
+  const violations: string[] = []
+  checkResponses(fastify, violation => violations.push(violation))
+  await fastify.register(app, { config })
+  extend?.(fastify)
+  await fastify.ready()
+  t.teardown(async () => {
+    await fastify.close()
+    t.same(violations, [], 'every response is declared in the OpenAPI document')
+  })
+  return fastify
+}
+
+/** The header that carries an access token. */
+export function bearer (token: string): { authorization: string } {
+  return { authorization: `Bearer ${token}` }
+}
+
+/** A new user, signed in. */
+export async function registered (fastify: FastifyInstance): Promise<{ id: string, email: string, password: string, token: string, refreshToken: string }> {
+  const email = `${randomUUID()}@example.com`
+  const password = 'correct horse battery'
+  const user = await fastify.inject({ method: 'POST', url: '/auth/register', payload: { email, password, name: 'Test' } })
+  const login = await fastify.inject({ method: 'POST', url: '/auth/login', payload: { email, password } })
+  return { id: user.json().id, email, password, token: login.json().accessToken, refreshToken: login.json().refreshToken }
+}
+
+/** A new admin, signed in. */
+export async function asAdmin (fastify: FastifyInstance): Promise<{ id: string, email: string, token: string }> {
+  const { id, email, password } = await registered(fastify)
+  await fastify.prisma.user.update({ where: { id }, data: { role: 'admin' } })
+  const login = await fastify.inject({ method: 'POST', url: '/auth/login', payload: { email, password } })
+  return { id, email, token: login.json().accessToken }
+}
+
+/** A new product, made through the API. */
+export async function newProduct (fastify: FastifyInstance, overrides: object = {}): Promise<{ id: string, sku: string, etag: string, [field: string]: unknown }> {
+  const { token } = await asAdmin(fastify)
+  const payload = { sku: `SKU-${randomUUID().slice(0, 8)}`, name: 'Lamp', description: 'A lamp', price: { amount: 1999, currency: 'EUR' }, stock: 10, ...overrides }
+  const response = await fastify.inject({ method: 'POST', url: '/products', headers: bearer(token), payload })
+  return { ...response.json(), etag: response.headers.etag as string }
+}

@@ -1,0 +1,54 @@
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+
+interface Response { $ref?: string, content?: Record<string, { schema?: object }> }
+interface Document { paths: Record<string, Record<string, { responses: Record<string, Response> }>> }
+
+/**
+ * Holds every response against the OpenAPI document that the service gives out:
+ * an undeclared status, media type or body is reported. Register before the app.
+ */
+export function checkResponses (fastify: FastifyInstance, report: (violation: string) => void): void {
+  let document: Document | undefined
+  const ajv = new Ajv2020({ strict: false, allErrors: true })
+  formats.default(ajv)
+
+  // On the root, so that it sees the payload before it is compressed.
+  fastify.addHook('onSend', async (request, reply, payload) => {
+    if (!document) {
+      document = fastify.swagger() as unknown as Document
+      ajv.addSchema(document, 'openapi.json')
+    }
+    const violation = check(document, request, reply, payload)
+    if (violation) report(`${request.method} ${request.url} → ${reply.statusCode}: ${violation}`)
+    return payload
+  })
+
+  function check (document: Document, request: FastifyRequest, reply: FastifyReply, payload: unknown): string | undefined {
+    const { url, schema } = request.routeOptions
+    const hidden = (schema as { hide?: boolean } | undefined)?.hide === true
+    const status = reply.statusCode
+    if (url === undefined || hidden) return status >= 400 ? checkProblem(reply, payload) : undefined
+    const path = url.replaceAll(/:(\w+)/g, '{$1}')
+    const method = request.method === 'HEAD' ? 'get' : request.method.toLowerCase()
+    const response = document.paths[path]?.[method]?.responses[status]
+    if (!response) return 'the status is not declared'
+    if (status === 304 || request.method === 'HEAD') return undefined
+    const type = String(reply.getHeader('content-type') ?? '').split(';')[0] ?? ''
+    if (!response.content) return payload === '' || payload === undefined || payload === null ? undefined : 'the body is not declared'
+    if (!response.content[type]?.schema) return `the media type "${type}" is not declared`
+    const at = ['paths', path, method, 'responses', String(status), 'content', type, 'schema']
+    return against(`openapi.json#/${at.map(name => encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1'))).join('/')}`, payload)
+  }
+
+  function checkProblem (reply: FastifyReply, payload: unknown): string | undefined {
+    if (reply.getHeader('content-type') !== 'application/problem+json') return `an error of type ${String(reply.getHeader('content-type'))}`
+    return against('openapi.json#/components/schemas/Problem', payload)
+  }
+
+  function against (reference: string, payload: unknown): string | undefined {
+    const validate: ValidateFunction = ajv.getSchema(reference) ?? ajv.compile({ $id: `check:${reference}`, $ref: reference })
+    return validate(JSON.parse(String(payload))) ? undefined : ajv.errorsText(validate.errors)
+  }
+}
