@@ -1,0 +1,135 @@
+import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { createSigner } from 'fast-jwt'
+import t from 'tap'
+import { developmentKey, loadKeys } from '../../plugins/auth/keys.ts'
+import { bearer, buildApp } from '../helpers/app.ts'
+
+const pem = (type: 'ed25519' | 'ec') => {
+  const { privateKey } = type === 'ec' ? generateKeyPairSync('ec', { namedCurve: 'P-256' }) : generateKeyPairSync('ed25519')
+  return String(privateKey.export({ format: 'pem', type: 'pkcs8' }))
+}
+const [first, second, ecKey] = [pem('ed25519'), pem('ed25519'), pem('ec')]
+const user = { id: '0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11', scopes: ['things:read'] }
+
+function things (app: FastifyInstance): void {
+  app.get('/things', { config: { scopes: ['things:read'] }, schema: { hide: true } }, async request => ({ id: request.user.id, scopes: [...request.user.scopes] }))
+  app.post('/things', { config: { scopes: ['things:read', 'things:write'] }, schema: { hide: true } }, async () => ({}))
+  app.get('/any', { config: { scopes: [] }, schema: { hide: true } }, async () => ({}))
+}
+
+t.test('a valid token with the scope is let through', async (t) => {
+  const app = await buildApp(t, {}, things)
+  const { accessToken, expiresIn } = app.accessTokens.issue(user)
+  t.equal(expiresIn, 900)
+  t.same((await app.inject({ url: '/things', headers: bearer(accessToken) })).json(), user)
+  t.equal((await app.inject({ url: '/any', headers: bearer(accessToken) })).statusCode, 200)
+})
+
+t.test('an access token is what RFC 9068 says, and verifies with the published key', async (t) => {
+  for (const key of [first, ecKey]) {
+    const app = await buildApp(t, { JWT_PRIVATE_KEY: key, JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'api' })
+    const token = app.accessTokens.issue(user).accessToken
+    const [header, payload, signature] = token.split('.')
+    const decode = (part = '') => JSON.parse(Buffer.from(part, 'base64url').toString())
+    const { keys } = (await app.inject('/.well-known/jwks.json')).json()
+    t.match(decode(header), { alg: keys[0].alg, typ: 'at+jwt', kid: keys[0].kid })
+    t.match(decode(payload), { iss: 'https://issuer.example', aud: 'api', sub: user.id, scope: 'things:read', jti: /.{36}/, iat: Number, exp: Number })
+    const publicKey = createPublicKey({ key: keys[0], format: 'jwk' })
+    const digest = keys[0].alg === 'ES256' ? 'sha256' : null
+    t.ok(verify(digest, Buffer.from(`${header}.${payload}`), { key: publicKey, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature ?? '', 'base64url')))
+    t.notOk('d' in keys[0], 'the private part stays private')
+  }
+})
+
+t.test('without a token: 401 and a plain challenge', async (t) => {
+  const app = await buildApp(t, {}, things)
+  const response = await app.inject('/things')
+  t.equal(response.statusCode, 401)
+  t.equal(response.headers['www-authenticate'], 'Bearer')
+  t.equal(response.json().code, 'UNAUTHORIZED')
+})
+
+t.test('without the scope: 403 that names it', async (t) => {
+  const app = await buildApp(t, {}, things)
+  const response = await app.inject({ method: 'POST', url: '/things', headers: bearer(app.accessTokens.issue(user).accessToken) })
+  t.equal(response.statusCode, 403)
+  t.equal(response.headers['www-authenticate'], 'Bearer error="insufficient_scope", scope="things:read things:write"')
+  t.equal(response.json().code, 'FORBIDDEN')
+})
+
+t.test('the guard comes before the body: who may not call learns nothing of the schema', async (t) => {
+  const app = await buildApp(t)
+  const response = await app.inject({ method: 'POST', url: '/orders', payload: 'x', headers: { 'content-type': 'text/plain' } })
+  t.equal(response.statusCode, 401)
+})
+
+const claims = { iss: 'keel', aud: 'keel', sub: user.id, scope: 'things:read', jti: 'j' }
+const [key] = loadKeys(first)
+const sign = (payload: object, options: object = {}) =>
+  createSigner({ key: first, algorithm: 'EdDSA', kid: key?.kid, header: { typ: 'at+jwt' }, expiresIn: 60_000, ...options } as never)(payload as never) as unknown as string
+const valid = sign(claims)
+const badTokens: [string, string][] = [
+  ['no token at all', 'Bearer'],
+  ['another scheme', 'Basic dXNlcjpwYXNz'],
+  ['two tokens', `Bearer ${valid} ${valid}`],
+  ['garbage', 'Bearer garbage'],
+  ['a truncated token', `Bearer ${valid.slice(0, -10)}`],
+  ['another issuer', `Bearer ${sign({ ...claims, iss: 'evil' })}`],
+  ['another audience', `Bearer ${sign({ ...claims, aud: 'evil' })}`],
+  ['another type', `Bearer ${sign(claims, { header: { typ: 'JWT' } })}`],
+  ['no kid', `Bearer ${sign(claims, { kid: undefined })}`],
+  ['an unknown kid', `Bearer ${sign(claims, { kid: '../../etc/passwd' })}`],
+  ['a stranger\'s key under a known kid', `Bearer ${sign(claims, { key: second })}`],
+  ['an expired token', `Bearer ${sign({ ...claims, iat: 1000, exp: 2000 }, { expiresIn: undefined })}`],
+  ['a token for later', `Bearer ${sign({ ...claims, nbf: Math.floor(Date.now() / 1000) + 600 })}`],
+  ['no expiry', `Bearer ${sign(claims, { expiresIn: undefined })}`],
+  ['no subject', `Bearer ${sign({ ...claims, sub: undefined })}`],
+  ['alg none', `Bearer ${Buffer.from(JSON.stringify({ alg: 'none', typ: 'at+jwt', kid: key?.kid })).toString('base64url')}.${valid.split('.')[1]}.`],
+  ['HS256 signed with the public key', `Bearer ${createSigner({ key: key?.publicPem.replace('PUBLIC', 'SECRET'), algorithm: 'HS256', kid: key?.kid, header: { typ: 'at+jwt' } } as never)(claims as never)}`]
+]
+for (const [name, authorization] of badTokens) {
+  t.test(`${name}: 401 with the error of RFC 6750`, async (t) => {
+    const app = await buildApp(t, { JWT_PRIVATE_KEY: first }, things)
+    t.equal((await app.inject({ url: '/things', headers: bearer(valid) })).statusCode, 200, 'the valid twin works')
+    const response = await app.inject({ url: '/things', headers: { authorization } })
+    t.equal(response.statusCode, 401)
+    t.match(response.headers['www-authenticate'], /^Bearer error="invalid_(token|request)"/)
+    t.equal(response.json().code, 'UNAUTHORIZED')
+  })
+}
+
+t.test('while keys rotate, the first signs and all verify', async (t) => {
+  const before = await buildApp(t, { JWT_PRIVATE_KEY: first }, things)
+  const token = before.accessTokens.issue(user).accessToken
+  const during = await buildApp(t, { JWT_PRIVATE_KEY: second + first }, things)
+  t.equal((await during.inject({ url: '/things', headers: bearer(token) })).statusCode, 200)
+  t.equal((await during.inject('/.well-known/jwks.json')).json().keys.length, 2)
+  const after = await buildApp(t, { JWT_PRIVATE_KEY: second }, things)
+  t.equal((await after.inject({ url: '/things', headers: bearer(token) })).statusCode, 401)
+  t.equal((await after.inject({ url: '/things', headers: bearer(during.accessTokens.issue(user).accessToken) })).statusCode, 200)
+})
+
+t.test('a route that says nothing of who may call stops the start', async (t) => {
+  await t.rejects(buildApp(t, {}, app => {
+    app.get('/forgotten', { schema: { hide: true } }, async () => ({}))
+  }), /config needs public or scopes for GET \/forgotten/)
+})
+
+t.test('the OpenAPI document says the same as the guard', async (t) => {
+  const app = await buildApp(t)
+  const { paths } = app.swagger() as { paths: Record<string, Record<string, { security: object[], responses: object }>> }
+  t.same(paths['/products']?.get?.security, [])
+  t.same(paths['/products']?.post?.security, [{ accessToken: ['products:write'] }])
+  t.match(Object.keys(paths['/products']?.post?.responses ?? {}), ['201', '400', '401', '403'])
+})
+
+t.test('the development key is made once, for its owner only', async (t) => {
+  const folder = t.testdir()
+  const made = developmentKey(join(folder, 'data'))
+  t.equal(developmentKey(join(folder, 'data')), made)
+  t.equal(readFileSync(join(folder, 'data/jwt-key.pem'), 'utf8'), made)
+  t.equal(statSync(join(folder, 'data/jwt-key.pem')).mode & 0o777, 0o600)
+})

@@ -1,0 +1,43 @@
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { Readable } from 'node:stream'
+import t from 'tap'
+import { buildApp } from '../helpers/app.ts'
+
+const config = { public: true }
+const text = JSON.stringify({ text: 'keel '.repeat(1000) })
+const get = async (accept: string | undefined, t: Parameters<typeof buildApp>[0]) => {
+  const app = await buildApp(t, {}, app => {
+    app.get('/large', { config, schema: { hide: true } }, async (_request, reply) => reply.type('application/json').send(text))
+  })
+  return await app.inject({ url: '/large', headers: accept === undefined ? {} : { 'accept-encoding': accept } })
+}
+
+const encodings: [string, (bytes: Buffer) => Buffer][] = [['br', brotliDecompressSync], ['gzip', gunzipSync], ['zstd', zstdDecompressSync]]
+for (const [name, unpack] of encodings) {
+  t.test(`${name} is used when asked for`, async (t) => {
+    const response = await get(name, t)
+    t.equal(response.headers['content-encoding'], name)
+    t.match(response.headers.vary, /accept-encoding/i)
+    t.ok(response.rawPayload.length < text.length / 10)
+    t.equal(unpack(response.rawPayload).toString(), text)
+  })
+}
+
+t.test('brotli is preferred; without Accept-Encoding, and for one unknown, nothing is compressed', async (t) => {
+  t.equal((await get('gzip, deflate, br', t)).headers['content-encoding'], 'br')
+  for (const accept of [undefined, 'identity', 'bogus', '']) {
+    const response = await get(accept, t)
+    t.equal(response.statusCode, 200)
+    t.notOk(response.headers['content-encoding'])
+  }
+})
+
+t.test('small answers and event streams are left alone', async (t) => {
+  const app = await buildApp(t, {}, app => {
+    app.get('/small', { config, schema: { hide: true } }, async () => ({ a: 1 }))
+    app.get('/stream', { config, schema: { hide: true } }, async (_request, reply) => reply.type('text/event-stream').send(Readable.from(['data: x\n\n'.repeat(500)])))
+  })
+  for (const url of ['/small', '/stream']) {
+    t.notOk((await app.inject({ url, headers: { 'accept-encoding': 'br' } })).headers['content-encoding'], url)
+  }
+})

@@ -1,0 +1,81 @@
+import { connect } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { bearer, buildApp, registered } from '../helpers/app.ts'
+
+/** Sends raw bytes and returns all that comes back until the connection ends. */
+async function raw (app: FastifyInstance, text: string, { hangUp = false } = {}): Promise<string> {
+  const { port } = app.server.address() as AddressInfo
+  return await new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(text))
+    let answer = ''
+    socket.on('data', chunk => { answer += String(chunk) })
+    socket.on('close', () => resolve(answer))
+    socket.on('error', reject)
+    if (hangUp) setTimeout(() => { socket.destroy() }, 100)
+  })
+}
+
+async function listening (t: Test, overrides = {}): Promise<FastifyInstance> {
+  const app = await buildApp(t, overrides)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return app
+}
+
+function problemOf (answer: string): Record<string, unknown> {
+  return JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4)) as Record<string, unknown>
+}
+
+t.test('headers of 20 KB are a 431 problem', async (t) => {
+  const app = await listening(t)
+  const answer = await raw(app, `GET / HTTP/1.1\r\nHost: x\r\nX-Large: ${'x'.repeat(20_000)}\r\n\r\n`)
+  t.match(answer, /^HTTP\/1.1 431 [^]*content-type: application\/problem\+json/i)
+  t.match(answer, /x-content-type-options: nosniff/i)
+  t.match(problemOf(answer), { status: 431, code: 'HEADERS_TOO_LARGE' })
+})
+
+for (const [name, text] of [
+  ['what is not HTTP', 'hello\r\n\r\n'],
+  ['two lengths', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n'],
+  ['no host', 'GET / HTTP/1.1\r\n\r\n'],
+  ['a NUL in a header', 'GET / HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n']
+] as const) {
+  t.test(`${name} is a 400 problem`, async (t) => {
+    const app = await listening(t)
+    const answer = await raw(app, text)
+    t.match(answer, /^HTTP\/1.1 400 /)
+    t.match(problemOf(answer), { status: 400, code: 'BAD_REQUEST' })
+  })
+}
+
+t.test('a request that does not arrive in time is a 408 problem', async (t) => {
+  const app = await listening(t, { REQUEST_TIMEOUT_MS: 200 })
+  app.server.headersTimeout = 200
+  const answer = await raw(app, 'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"ema')
+  t.match(answer, /^HTTP\/1.1 408 /)
+  t.match(problemOf(answer), { status: 408, code: 'REQUEST_TIMEOUT' })
+})
+
+t.test('a client that hangs up half-way harms nobody', async (t) => {
+  const app = await listening(t)
+  const { token } = await registered(app)
+  for (const text of ['GET /produ', 'POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n' + `Authorization: Bearer ${token}\r\n\r\n{"items":[`]) {
+    t.equal(await raw(app, text, { hangUp: true }), '')
+  }
+  t.equal((await app.inject({ url: '/orders', headers: bearer(token) })).statusCode, 200)
+})
+
+t.test('requests under way at shutdown are answered', async (t) => {
+  const app = await buildApp(t, {}, app => {
+    app.get('/slow', { config: { public: true }, schema: { hide: true } }, async () => {
+      await new Promise(resolve => setTimeout(resolve, 300))
+      return { done: true }
+    })
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const answer = raw(app, 'GET /slow HTTP/1.1\r\nHost: x\r\n\r\n')
+  await new Promise(resolve => setTimeout(resolve, 100))
+  await app.close()
+  t.match(await answer, /200 OK[^]*\{"done":true\}/)
+})
