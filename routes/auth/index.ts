@@ -1,0 +1,83 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import { scopesOf } from '../../services/scopes.ts'
+import { logIn, logOut, refresh, type Session } from '../../services/sessions.ts'
+import { register } from '../../services/users.ts'
+import { locationHeader } from '../http/headers.ts'
+import { noContent, problem, ref } from '../schemas.ts'
+import { User } from '../users/schemas.ts'
+import { Credentials, RefreshToken, Registration, TokenPair } from './schemas.ts'
+
+const consumes = ['application/json', 'application/x-www-form-urlencoded']
+
+const auth: FastifyPluginAsyncTypebox = async fastify => {
+  for (const schema of [User, Registration, Credentials, RefreshToken, TokenPair]) fastify.addSchema(schema)
+  const { prisma, config } = fastify
+  const policy = { ttl: config.REFRESH_TOKEN_TTL }
+  // Guessing is slow: these routes count on their own, each address to each route.
+  const guessable = { public: true, rateLimit: { max: config.AUTH_RATE_LIMIT_MAX } }
+
+  fastify.post('/register', {
+    config: guessable,
+    schema: {
+      operationId: 'register',
+      summary: 'Create an account',
+      tags: ['auth'],
+      consumes,
+      body: ref(Registration),
+      response: { 201: ref(User, { description: 'The new account', headers: locationHeader }), 409: problem }
+    }
+  }, async (request, reply) => {
+    const user = await register(prisma, request.body)
+    return reply.code(201).header('location', '/users/me').send(user)
+  })
+
+  fastify.post('/login', {
+    config: guessable,
+    schema: {
+      operationId: 'login',
+      summary: 'Sign in',
+      tags: ['auth'],
+      consumes,
+      body: ref(Credentials),
+      response: { 200: ref(TokenPair, { description: 'The tokens of a new session' }), 401: problem }
+    }
+  }, async (request, reply) => tokens(reply, await logIn(prisma, request.body, policy)))
+
+  fastify.post('/refresh', {
+    config: guessable,
+    schema: {
+      operationId: 'refreshSession',
+      summary: 'Exchange a refresh token for new tokens',
+      description: 'A refresh token is good for one use. One that comes again later ends its session: it may have been stolen.',
+      tags: ['auth'],
+      consumes,
+      body: ref(RefreshToken),
+      response: { 200: ref(TokenPair, { description: 'The next tokens of the session' }), 401: problem }
+    }
+  }, async (request, reply) => tokens(reply, await refresh(prisma, request.body.refreshToken, policy)))
+
+  fastify.post('/logout', {
+    config: { public: true },
+    schema: {
+      operationId: 'logout',
+      summary: 'End a session',
+      description: 'Access tokens that were issued before stay valid until they expire.',
+      tags: ['auth'],
+      consumes,
+      body: ref(RefreshToken),
+      response: { 204: noContent('The session has ended, if there was one') }
+    }
+  }, async (request, reply) => {
+    await logOut(prisma, request.body.refreshToken)
+    return reply.code(204).send(null)
+  })
+
+  function tokens (reply: FastifyReply, { user, refreshToken }: Session) {
+    const { accessToken, expiresIn } = fastify.accessTokens.issue({ id: user.id, scopes: scopesOf(user.role) })
+    reply.header('cache-control', 'no-store')
+    return { accessToken, tokenType: 'Bearer', expiresIn, refreshToken }
+  }
+}
+
+export default auth

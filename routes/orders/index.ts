@@ -1,0 +1,74 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { once } from '../../services/idempotency.ts'
+import { takeStep, type Step } from '../../services/order-states.ts'
+import { findOrder, listOrders, placeOrder } from '../../services/orders.ts'
+import { linkHeader, locationHeader, replayedHeader } from '../http/headers.ts'
+import { idempotencyHeaders, markReplay, repeatable } from '../http/idempotency.ts'
+import { linkNext } from '../http/pages.ts'
+import { Money } from '../products/schemas.ts'
+import { idParams, pageQuery, problem, ref } from '../schemas.ts'
+import { NewOrder, Order, OrderItem, OrderPage, Status } from './schemas.ts'
+
+const tags = ['orders']
+const params = idParams('The id of the order')
+
+const steps: { step: Step, operationId: string, summary: string, description: string, scope: string }[] = [
+  { step: 'pay', operationId: 'payOrder', summary: 'Pay a pending order', description: 'From pending to paid.', scope: 'orders:write' },
+  { step: 'cancel', operationId: 'cancelOrder', summary: 'Cancel an order that is not shipped', description: 'From pending or paid to cancelled; the products are back in stock.', scope: 'orders:write' },
+  { step: 'ship', operationId: 'shipOrder', summary: 'Ship a paid order', description: 'From paid to shipped.', scope: 'orders:admin' }
+]
+
+const orders: FastifyPluginAsyncTypebox = async fastify => {
+  for (const schema of [Money, OrderItem, Order, NewOrder, OrderPage]) fastify.addSchema(schema)
+  const { prisma, config } = fastify
+
+  fastify.post('', {
+    config: { scopes: ['orders:write'] },
+    schema: {
+      operationId: 'createOrder',
+      summary: 'Place an order',
+      description: 'Takes the products out of stock at today\'s prices, all or nothing. 409 OUT_OF_STOCK names what is short.',
+      tags,
+      headers: idempotencyHeaders,
+      body: ref(NewOrder),
+      response: { 201: ref(Order, { description: 'The new order', headers: { ...locationHeader, ...replayedHeader } }), 409: problem, 422: problem }
+    }
+  }, async (request, reply) => {
+    const result = await once(prisma, repeatable(request, 'createOrder', config.IDEMPOTENCY_TTL), tx => placeOrder(tx, request.user.id, request.body))
+    const order = markReplay(reply, result)
+    return reply.code(201).header('location', `/orders/${order.id}`).send(order)
+  })
+
+  fastify.get('', {
+    config: { scopes: ['orders:read'] },
+    schema: {
+      operationId: 'listOrders',
+      summary: 'List one\'s own orders, newest first',
+      description: 'With the scope orders:admin those of everyone.',
+      tags,
+      querystring: pageQuery({ status: Type.Optional(Status) }),
+      response: { 200: ref(OrderPage, { description: 'A page of orders', headers: linkHeader }) }
+    }
+  }, async (request, reply) => linkNext(request, reply, await listOrders(prisma, request.user, request.query)))
+
+  fastify.get('/:id', {
+    config: { scopes: ['orders:read'] },
+    schema: {
+      operationId: 'getOrder',
+      summary: 'Read an order',
+      tags,
+      params,
+      response: { 200: ref(Order, { description: 'The order' }), 404: problem }
+    }
+  }, async request => await findOrder(prisma, request.user, request.params.id))
+
+  for (const { step, scope, ...about } of steps) {
+    fastify.post(`/:id/${step}`, {
+      config: { scopes: [scope] },
+      schema: { ...about, tags, params, response: { 200: ref(Order, { description: 'The order as it is now' }), 404: problem, 409: problem } }
+    }, async request => await takeStep(prisma, request.user, request.params.id, step))
+  }
+}
+
+export default orders

@@ -1,0 +1,44 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Prisma, PrismaClient } from '../prisma/generated/client.ts'
+
+/** What a service reads and writes through: a client, or the transaction that its caller opened. */
+export type Database = Prisma.TransactionClient
+
+const ATTEMPTS = 5
+const BACKOFF_MS = 10
+/** A burst waits for a connection instead of failing; a transaction that hangs lets go of its locks. */
+const LIMITS = { maxWait: 15_000, timeout: 15_000 }
+
+/**
+ * Runs `work` in a transaction. When the database gives up because of others'
+ * changes (serialization failure, deadlock), it runs again, a few times at most:
+ * `work` must do nothing but read and write through `tx`.
+ */
+export async function inTransaction<T> (prisma: PrismaClient, work: (tx: Database) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await prisma.$transaction(work, LIMITS)
+    } catch (error) {
+      if (attempt === ATTEMPTS || !isConflict(error)) throw error
+      await sleep(Math.random() * BACKOFF_MS * 2 ** attempt)
+    }
+  }
+}
+
+interface DatabaseFailure { code?: string, meta?: { driverAdapterError?: { cause?: { kind?: string } } } }
+
+/** Serialization failure or deadlock: P2034, or P2010 where raw SQL met it. */
+function isConflict (error: unknown): boolean {
+  const { code, meta } = error as DatabaseFailure
+  return code === 'P2034' || meta?.driverAdapterError?.cause?.kind === 'TransactionWriteConflict'
+}
+
+/** A unique constraint was violated. */
+export function isUniqueViolation (error: unknown): boolean {
+  return (error as DatabaseFailure).code === 'P2002'
+}
+
+/** A foreign key was violated: the other row is missing, or still refers to this one. */
+export function isForeignKeyViolation (error: unknown): boolean {
+  return (error as DatabaseFailure).code === 'P2003'
+}

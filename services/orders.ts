@@ -1,0 +1,142 @@
+import { Prisma, type OrderStatus } from '../prisma/generated/client.ts'
+import type { Database } from './database.ts'
+import { DomainError } from './errors.ts'
+import { MAX_TOTAL, type Money } from './money.ts'
+import { keyset, type Page, type PageQuery } from './pagination.ts'
+import type { Actor } from './scopes.ts'
+import { lockProducts, takeStock, type Amount, type Stocked } from './stock.ts'
+
+/** A line of an order: what the product was called and cost when it was ordered. */
+export interface OrderItem { productId: string, sku: string, name: string, quantity: number, unitPrice: Money }
+
+export interface Order { id: string, status: OrderStatus, items: OrderItem[], total: Money, createdAt: Date, updatedAt: Date }
+
+export type { OrderStatus } from '../prisma/generated/client.ts'
+
+const visible = {
+  id: true,
+  status: true,
+  currency: true,
+  totalAmount: true,
+  createdAt: true,
+  updatedAt: true,
+  items: { select: { productId: true, sku: true, name: true, quantity: true, unitPriceAmount: true }, orderBy: { position: 'asc' } }
+} as const satisfies Prisma.OrderSelect
+
+type Row = Prisma.OrderGetPayload<{ select: typeof visible }>
+
+const newestFirst = keyset('orders', {
+  createdAt: { column: 'created_at', kind: 'time', value: (order: { id: string, createdAt: Date }) => order.createdAt }
+})
+
+/**
+ * Orders products at today's prices and takes them out of stock, all or nothing.
+ * @param tx a transaction: the stock stays locked until it ends
+ * @throws DomainError DUPLICATE_PRODUCT, UNKNOWN_PRODUCT, MIXED_CURRENCIES, TOTAL_TOO_LARGE, OUT_OF_STOCK
+ */
+export async function placeOrder (tx: Database, userId: string, { items }: { items: Amount[] }): Promise<Order> {
+  // A UUID may come in upper case; the database gives it back in lower.
+  const amounts = items.map(({ productId, quantity }) => ({ productId: productId.toLowerCase(), quantity }))
+  refuseDuplicates(amounts)
+  const lines = match(amounts, await lockProducts(tx, amounts.map(({ productId }) => productId)))
+  const currency = commonCurrency(lines)
+  const total = totalOf(lines)
+  refuseShortage(lines)
+  await takeStock(tx, amounts)
+  const row = await tx.order.create({
+    data: {
+      userId,
+      currency,
+      totalAmount: total,
+      items: {
+        createMany: {
+          data: lines.map(({ product, quantity }, position) =>
+            ({ position, productId: product.id, sku: product.sku, name: product.name, quantity, unitPriceAmount: product.priceAmount }))
+        }
+      }
+    },
+    select: visible
+  })
+  return toOrder(row)
+}
+
+/**
+ * An order that the actor may see: one's own, or with orders:admin any.
+ * @throws DomainError NOT_FOUND, also for another's
+ */
+export async function findOrder (db: Database, actor: Actor, id: string): Promise<Order> {
+  const row = await db.order.findFirst({ where: { id, ...visibleTo(actor) }, select: visible })
+  if (row === null) throw new DomainError('NOT_FOUND', 'There is no such order.')
+  return toOrder(row)
+}
+
+/**
+ * The orders that the actor may see, optionally those in one state; newest first.
+ * @throws DomainError INVALID_CURSOR
+ */
+export async function listOrders (db: Database, actor: Actor, query: Omit<PageQuery, 'sort'> & { status?: OrderStatus }): Promise<Page<Order>> {
+  const { after, by, take } = newestFirst.seek('-createdAt', query)
+  const { userId } = visibleTo(actor)
+  const owned = userId === undefined ? Prisma.sql`TRUE` : Prisma.sql`user_id = ${userId}::uuid`
+  const filter = query.status === undefined ? Prisma.sql`TRUE` : Prisma.sql`status = ${query.status}::order_status`
+  const found = await db.$queryRaw<{ id: string, createdAt: Date }[]>`
+    SELECT id, created_at AS "createdAt" FROM orders WHERE ${owned} AND ${filter} AND ${after} ORDER BY ${by} LIMIT ${take}`
+  const { items, nextCursor } = newestFirst.page(found, '-createdAt', query)
+  const rows = await db.order.findMany({ where: { id: { in: items.map(({ id }) => id) } }, select: visible })
+  const byId = new Map(rows.map(row => [row.id, row]))
+  return { items: items.flatMap(({ id }) => byId.get(id) ?? []).map(toOrder), nextCursor }
+}
+
+/** The one rule of who sees which orders. */
+export function visibleTo ({ id, scopes }: Actor): { userId?: string } {
+  return scopes.has('orders:admin') ? {} : { userId: id }
+}
+
+interface Line { product: Stocked, quantity: number }
+
+function refuseDuplicates (amounts: Amount[]): void {
+  const seen = new Set<string>()
+  const issues = amounts.flatMap(({ productId }, index) => {
+    const isNew = !seen.has(productId)
+    seen.add(productId)
+    return isNew ? [] : [{ path: `/items/${index}/productId`, detail: 'is listed before' }]
+  })
+  if (issues.length > 0) throw new DomainError('DUPLICATE_PRODUCT', 'Each product may be listed once: add up its quantities.', issues)
+}
+
+function match (amounts: Amount[], products: Map<string, Stocked>): Line[] {
+  const issues = amounts.flatMap(({ productId }, index) => products.has(productId) ? [] : [{ path: `/items/${index}/productId`, detail: 'is no product' }])
+  if (issues.length > 0) throw new DomainError('UNKNOWN_PRODUCT', 'The order names a product that does not exist.', issues)
+  return amounts.flatMap(({ productId, quantity }) => {
+    const product = products.get(productId)
+    return product === undefined ? [] : [{ product, quantity }]
+  })
+}
+
+function commonCurrency (lines: Line[]): string {
+  const [currency = '', ...others] = new Set(lines.map(({ product }) => product.priceCurrency))
+  if (others.length > 0) throw new DomainError('MIXED_CURRENCIES', `An order is in one currency; these products are in ${[currency, ...others].join(' and ')}.`)
+  return currency
+}
+
+// The terms are small enough for a sum that is exact: 100 lines of 1000 times 2^31 are below 2^53.
+function totalOf (lines: Line[]): number {
+  const total = lines.reduce((sum, { product, quantity }) => sum + product.priceAmount * quantity, 0)
+  if (total > MAX_TOTAL) throw new DomainError('TOTAL_TOO_LARGE', `The total would be ${total}; ${MAX_TOTAL} is the most: split the order.`)
+  return total
+}
+
+function refuseShortage (lines: Line[]): void {
+  const short = lines.flatMap(({ product, quantity }, index) => product.stock < quantity ? [{ product, path: `/items/${index}/quantity` }] : [])
+  if (short.length === 0) return
+  const names = short.map(({ product }) => `${product.sku} (${product.id})`).join(', ')
+  throw new DomainError('OUT_OF_STOCK', `There is not enough of ${names}.`, short.map(({ product, path }) => ({ path, detail: `is more than the ${product.stock} in stock of ${product.sku}` })))
+}
+
+function toOrder ({ currency, totalAmount, items, ...rest }: Row): Order {
+  return {
+    ...rest,
+    items: items.map(({ unitPriceAmount, ...item }) => ({ ...item, unitPrice: { amount: unitPriceAmount, currency } })),
+    total: { amount: Number(totalAmount), currency }
+  }
+}
