@@ -22,6 +22,7 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'register',
       summary: 'Create an account',
+      description: 'The e-mail address is stored in lower case and can have one account. Sign in with POST /auth/login.',
       tags: ['auth'],
       consumes,
       body: ref(Registration),
@@ -37,6 +38,7 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'login',
       summary: 'Sign in',
+      description: 'Starts a session. An unknown e-mail address and a wrong password are answered alike.',
       tags: ['auth'],
       consumes,
       body: ref(Credentials),

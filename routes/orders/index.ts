@@ -57,6 +57,7 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'getOrder',
       summary: 'Read an order',
+      description: 'One\'s own; with the scope orders:admin anyone\'s.',
       tags,
       params,
       response: { 200: ref(Order, { description: 'The order' }), 404: problem }

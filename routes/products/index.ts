@@ -22,6 +22,7 @@ const products: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'listProducts',
       summary: 'List or search the products',
+      description: 'Newest first unless `sort` says otherwise.',
       tags,
       querystring: pageQuery({
         q: Type.Optional(Text(100, 'Text in name, SKU or description, whatever its case')),
@@ -37,6 +38,7 @@ const products: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'getProduct',
       summary: 'Read a product',
+      description: 'The ETag grows with every change, also of the stock.',
       tags,
       params,
       headers: ifNoneMatchHeaders,
@@ -60,6 +62,7 @@ const products: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'createProduct',
       summary: 'Create a product',
+      description: 'The SKU stays what it is for the life of the product.',
       tags,
       body: ref(NewProduct),
       response: { 201: ref(Product, { description: 'The new product', headers: { ...locationHeader, ...etagHeader } }), 409: problem }
@@ -75,6 +78,7 @@ const products: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'updateProduct',
       summary: 'Change a product',
+      description: 'Members that are left out stay as they are, also within the price.',
       tags,
       params,
       headers: ifMatchHeaders,
@@ -93,6 +97,7 @@ const products: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'deleteProduct',
       summary: 'Delete a product that nobody ordered',
+      description: '409 PRODUCT_IN_USE once there is an order of it: set its stock to 0 instead.',
       tags,
       params,
       headers: ifMatchHeaders,

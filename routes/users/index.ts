@@ -15,6 +15,7 @@ const users: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'getOwnUser',
       summary: 'Read one\'s own account',
+      description: 'The account that the access token was issued for.',
       tags: ['users'],
       response: { 200: ref(User, { description: 'The account' }), 404: problem }
     }
@@ -25,6 +26,7 @@ const users: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'updateOwnUser',
       summary: 'Change one\'s own account',
+      description: 'Members that are left out stay as they are.',
       tags: ['users'],
       consumes: ['application/merge-patch+json', 'application/json'],
       body: ref(UserPatch),
@@ -37,6 +39,7 @@ const users: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'listUsers',
       summary: 'List the accounts',
+      description: 'Oldest first unless `sort` says otherwise.',
       tags: ['users'],
       querystring: pageQuery({
         email: Type.Optional(Email),
