@@ -33,7 +33,7 @@ export function ref<T extends TSchema> (schema: T, options: object = {}) {
 export const problem = { $ref: 'Problem#' }
 
 /** An answer without a body. */
-export const noContent = (description: string, options: object = {}) => Type.Null({ description, ...options })
+export const noContent = (description: string, options: object = {}) => Type.Unsafe<undefined>({ type: 'null', description, ...options })
 
 /** The path of a single resource. */
 export const idParams = (description: string) => Type.Object({ id: Id(description) }, { additionalProperties: false })

@@ -72,7 +72,7 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
     }
   }, async (request, reply) => {
     await logOut(prisma, request.body.refreshToken)
-    return reply.code(204).send(null)
+    return reply.code(204).send()
   })
 
   function tokens (reply: FastifyReply, { user, refreshToken }: Session) {

@@ -7,13 +7,14 @@ const tags = { maxLength: 1024, pattern: `^(?:\\*|${TAG}(?:[ \\t]*,[ \\t]*${TAG}
 const VERSION = /^"([1-9]\d{0,9})"$/
 const MAX_VERSION = 2_147_483_647
 
+// Header names are in lower case, as Node gives them: in another the validator finds none.
 // Not `required`: without it the answer is 428 of the handler, not 400 of the schema.
 export const ifMatchHeaders = Type.Object({
-  'If-Match': Type.Optional(Type.String({ ...tags, description: 'The ETag of the version to change (428 without), or `*` for any' }))
+  'if-match': Type.Optional(Type.String({ ...tags, description: 'The ETag of the version to change (428 without), or `*` for any' }))
 })
 
 export const ifNoneMatchHeaders = Type.Object({
-  'If-None-Match': Type.Optional(Type.String({ ...tags, description: 'ETags that the client has: 304 if the current one is among them' }))
+  'if-none-match': Type.Optional(Type.String({ ...tags, description: 'ETags that the client has: 304 if the current one is among them' }))
 })
 
 interface Headers { 'if-match'?: string, 'if-none-match'?: string }

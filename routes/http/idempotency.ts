@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import type { Repeatable } from '../../services/idempotency.ts'
 
 export const idempotencyHeaders = Type.Object({
-  'Idempotency-Key': Type.Optional(Type.String({
+  'idempotency-key': Type.Optional(Type.String({
     minLength: 1,
     maxLength: 255,
     pattern: '^[!-~]+$',

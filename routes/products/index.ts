@@ -53,7 +53,7 @@ const products: FastifyPluginAsyncTypebox = async fastify => {
     const etag = etagOf(product)
     // Caches may keep it but must ask whether it is current.
     reply.header('etag', etag).header('cache-control', 'no-cache')
-    return isFresh(request.headers, etag) ? reply.code(304).send(null) : product
+    return isFresh(request.headers, etag) ? reply.code(304).send() : product
   })
 
   fastify.post('', {
@@ -105,7 +105,7 @@ const products: FastifyPluginAsyncTypebox = async fastify => {
     }
   }, async (request, reply) => {
     await deleteProduct(prisma, request.params.id, versionsOf(request.headers))
-    return reply.code(204).send(null)
+    return reply.code(204).send()
   })
 }
 
