@@ -19,11 +19,19 @@ const service = {
 }
 
 /**
- * The service: the kit's concerns, then the routes. `fastify start` takes it
+ * The service: the kit's concerns, then its own endpoints, then the routes. `fastify start` takes it
  * from here, with `options` for the server.
  */
 async function app (fastify: FastifyInstance, { config }: { config?: Config }) {
-  await fastify.register(autoload, { dir: join(root, 'plugins'), options: { ...service, config } })
+  const dir = join(root, 'plugins')
+  let closed = false
+  // A route that came before the guard and the limits would go without them.
+  fastify.addHook('onRoute', ({ method, url }) => {
+    if (!closed && method !== 'OPTIONS') throw new Error(`${String(method)} ${url}: plugins with routes belong in plugins/endpoints`)
+  })
+  await fastify.register(autoload, { dir, ignoreFilter: /\/endpoints\//, options: { ...service, config } })
+  closed = true
+  await fastify.register(autoload, { dir: join(dir, 'endpoints'), options: { ...service, config } })
   await fastify.register(autoload, { dir: join(root, 'routes'), matchFilter: /\/index\.ts$/ })
 }
 

@@ -10,6 +10,8 @@ import { buildValidator } from './server/validator.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024
 const MAX_PARAM_LENGTH = 200
+const MAX_HEADERS_MS = 15_000
+const CHECK_MS = 2_000
 const KEEP_ALIVE_MS = 72_000
 const REQUEST_ID = /^[\w.:@/+=-]{8,64}$/
 
@@ -28,7 +30,14 @@ export function serverOptions (config: Config): FastifyHttpOptions<Server> {
     requestTimeout: config.REQUEST_TIMEOUT_MS,
     // Longer than the idle time-out of common load balancers, so that they close first.
     keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { maxHeaderSize: MAX_HEADER_BYTES },
+    // A missing Host is refused by plugins/host.ts, with a problem instead of Node's bare 400.
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      requireHostHeader: false,
+      headersTimeout: Math.min(config.REQUEST_TIMEOUT_MS, MAX_HEADERS_MS),
+      // How often Node looks for requests that are late; its default of 30 s would let a time-out of 1 s pass.
+      connectionsCheckingInterval: Math.min(config.REQUEST_TIMEOUT_MS, CHECK_MS)
+    },
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     schemaController: { compilersFactory: { buildValidator } },
     allowErrorHandlerOverride: false,

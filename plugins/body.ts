@@ -29,7 +29,8 @@ async function body (fastify: FastifyInstance) {
     route.schema.consumes ??= [JSON_TYPE]
     fastify.declareProblems(route, 413, 415)
     const check = checkMediaType(route, route.schema.consumes)
-    route.onRequest = [...[route.onRequest ?? []].flat(), check]
+    // Before the body is read, but behind the guard.
+    route.preParsing = [...[route.preParsing ?? []].flat(), check]
   })
 
   fastify.addHook('preValidation', (request, _reply, done) => {
@@ -38,7 +39,7 @@ async function body (fastify: FastifyInstance) {
 }
 
 function checkMediaType (route: RouteOptions, consumes: readonly string[]) {
-  return (request: FastifyRequest, _reply: unknown, done: (error?: Error) => void): void => {
+  return (request: FastifyRequest, _reply: unknown, _payload: unknown, done: (error?: Error) => void): void => {
     const given = request.headers['content-type']
     const [type = '', ...parameters] = (given ?? '').toLowerCase().split(';').map(part => part.trim())
     const charset = parameters.find(parameter => parameter.startsWith('charset='))?.slice(8).replaceAll('"', '')

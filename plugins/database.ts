@@ -32,7 +32,8 @@ async function database (fastify: FastifyInstance) {
   })
   fastify.decorate('prisma', prisma)
 
-  if (fastify.hasDecorator('addHealthCheck')) {
+  fastify.addHook('onReady', async () => {
+    if (!fastify.hasDecorator('addHealthCheck')) return
     fastify.addHealthCheck('database', async () => {
       try {
         await prisma.$queryRaw`SELECT 1`
@@ -46,7 +47,7 @@ async function database (fastify: FastifyInstance) {
       const detail = [...failed.map(name => `${name} failed half-way`), ...pending.map(name => `${name} is pending`)].join(', ')
       return detail === '' ? { ok: true } : { ok: false, detail: `${detail}: run npm run db:migrate` }
     })
-  }
+  })
 
   // onClose hooks run last to first: what was registered before, and may still need the database, is not yet closed.
   fastify.addHook('onClose', async () => {

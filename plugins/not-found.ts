@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import FindMyWay, { type HTTPMethod } from 'find-my-way'
 
@@ -33,9 +33,12 @@ async function notFound (fastify: FastifyInstance) {
     return reply.problem(405, `This resource supports ${allow.join(', ')}.`)
   }
 
-  // Guessing paths counts like any other request.
-  const preHandler = fastify.hasDecorator('rateLimit') ? [fastify.rateLimit()] : []
-  fastify.setNotFoundHandler({ preHandler }, answer)
+  // Guessing paths counts like any other request, where requests are counted.
+  let limit: preHandlerAsyncHookHandler | undefined
+  fastify.addHook('onReady', async () => {
+    if (fastify.hasDecorator('rateLimit')) limit = fastify.rateLimit() as preHandlerAsyncHookHandler
+  })
+  fastify.setNotFoundHandler({ preHandler: async (request: FastifyRequest, reply: FastifyReply) => await limit?.call(fastify, request, reply) }, answer)
 }
 
 export default fp(notFound, { name: 'not-found', dependencies: ['errors'] })

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import jwt, { type Secret } from '@fastify/jwt'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import { Type } from 'typebox'
 import { developmentKey, loadKeys, type Jwk } from './keys.ts'
 
 /** What a signed-in request may rely on. */
@@ -91,19 +90,6 @@ async function auth (fastify: FastifyInstance) {
     const open = routes.filter(({ config }) => config?.public !== true && config?.scopes === undefined)
     if (open.length > 0) throw new Error(`say who may call: config needs public or scopes for ${open.map(({ method, url }) => `${String(method)} ${url}`).join(', ')}`)
   })
-
-  fastify.get('/.well-known/jwks.json', {
-    config: { public: true },
-    schema: {
-      operationId: 'getJwks',
-      summary: 'Public keys that verify access tokens',
-      tags: ['auth'],
-      response: { 200: JwksResponse }
-    }
-  }, async (_request, reply) => {
-    reply.header('cache-control', 'public, max-age=300')
-    return fastify.accessTokens.jwks
-  })
 }
 
 /** Lets a request through when the route is public or its token is valid and has the scopes. */
@@ -138,17 +124,5 @@ interface Unauthorized extends Error { statusCode: number, bearerError?: string 
 function unauthorized (message: string, bearerError?: string): Unauthorized {
   return Object.assign(new Error(message), { statusCode: 401, ...bearerError ? { bearerError } : {} })
 }
-
-const JwksResponse = Type.Object({
-  keys: Type.Array(Type.Object({
-    kty: Type.String({ maxLength: 8 }),
-    crv: Type.String({ maxLength: 16 }),
-    x: Type.String({ maxLength: 64 }),
-    y: Type.Optional(Type.String({ maxLength: 64 })),
-    kid: Type.String({ maxLength: 64 }),
-    alg: Type.String({ maxLength: 16 }),
-    use: Type.String({ maxLength: 8 })
-  }), { maxItems: 10 })
-}, { description: 'JSON Web Key Set (RFC 7517)' })
 
 export default fp(auth, { name: 'auth', dependencies: ['config', 'errors'] })

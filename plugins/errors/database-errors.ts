@@ -1,33 +1,58 @@
 import { statusProblem } from './catalogue.ts'
 import type { ProblemInput } from './problem.ts'
 
-interface DatabaseError { name: string, code?: string, errorCode?: string, meta?: { driverAdapterError?: { cause?: { kind?: string, originalCode?: string } } } }
+/** What Prisma's driver adapters say of a failure, whichever query met it. */
+interface Cause { kind?: string, originalCode?: string }
+interface DatabaseError extends Error { code?: string, meta?: { driverAdapterError?: { cause?: Cause } }, cause?: Cause }
 
-const UNAVAILABLE_CODES = new Set([
-  'P1000', 'P1001', 'P1002', 'P1003', 'P1008', 'P1010', 'P1011', 'P1017', 'P2024', 'P2037',
-  'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT', 'ETIMEDOUT'
-])
-/** SQLSTATE classes and codes: connection exception, too many connections, shutdown, cannot connect now. */
-const UNAVAILABLE_STATES = /^(08|53|57P0)/
+const UNAVAILABLE: ProblemInput = { ...statusProblem(503, 'The database cannot be reached.'), headers: { 'retry-after': '2' } }
+const CONTENTION: ProblemInput = { status: 503, code: 'CONTENTION', title: 'Too many changes at once', headers: { 'retry-after': '1' } }
+const EXISTS: ProblemInput = { status: 409, code: 'CONFLICT', title: 'The resource exists already' }
+const DEPENDS: ProblemInput = { status: 409, code: 'CONFLICT', title: 'Other resources depend on this one' }
 
-/**
- * The problem of an error that Prisma reports and no service has translated; undefined for other errors.
- * Codes: https://www.prisma.io/docs/orm/reference/error-reference
- */
-export function databaseProblem (error: unknown): ProblemInput | undefined {
-  if (!isDatabaseError(error)) return undefined
-  const code = error.code ?? error.errorCode ?? ''
-  const cause = error.meta?.driverAdapterError?.cause
-  if (code === 'P2002') return { status: 409, code: 'CONFLICT', title: 'The resource exists already' }
-  if (code === 'P2003' || code === 'P2014') return { status: 409, code: 'CONFLICT', title: 'Other resources depend on this one' }
-  if (code === 'P2025') return statusProblem(404)
-  if (code === 'P2034') return { status: 503, code: 'CONTENTION', title: 'Too many changes at once', headers: { 'retry-after': '1' } }
-  if (UNAVAILABLE_CODES.has(code) || UNAVAILABLE_STATES.test(cause?.originalCode ?? '') || error.name === 'PrismaClientInitializationError') {
-    return { ...statusProblem(503, 'The database cannot be reached.'), headers: { 'retry-after': '2' } }
-  }
-  return undefined
+/** By Prisma's code: https://www.prisma.io/docs/orm/reference/error-reference */
+const byCode: Record<string, ProblemInput> = {
+  P1001: UNAVAILABLE,
+  P1002: UNAVAILABLE,
+  P1008: UNAVAILABLE,
+  P1017: UNAVAILABLE,
+  P2024: UNAVAILABLE,
+  P2037: UNAVAILABLE,
+  P2002: EXISTS,
+  P2003: DEPENDS,
+  P2014: DEPENDS,
+  P2025: statusProblem(404),
+  P2028: UNAVAILABLE,
+  P2034: CONTENTION
 }
 
-function isDatabaseError (error: unknown): error is DatabaseError {
-  return error instanceof Error && (/^PrismaClient\w+Error$/.test(error.name) || error.name === 'DriverAdapterError')
+/** By what the adapter found: raw queries have P2010 for everything. */
+const byKind: Record<string, ProblemInput> = {
+  DatabaseNotReachable: UNAVAILABLE,
+  DatabaseDoesNotExist: UNAVAILABLE,
+  DatabaseAccessDenied: UNAVAILABLE,
+  AuthenticationFailed: UNAVAILABLE,
+  ConnectionClosed: UNAVAILABLE,
+  TlsConnectionError: UNAVAILABLE,
+  TooManyConnections: UNAVAILABLE,
+  SocketTimeout: UNAVAILABLE,
+  TransactionWriteConflict: CONTENTION,
+  UniqueConstraintViolation: EXISTS,
+  ForeignKeyConstraintViolation: DEPENDS,
+  RestrictViolation: DEPENDS
+}
+
+/** SQLSTATEs that mean the server is not there for us: connection exceptions, resources, shutdown. */
+const UNAVAILABLE_STATE = /^(08|53|57P0)/
+/** What the pg driver says, in plain Errors, of connections that end or cannot be had. */
+const UNAVAILABLE_MESSAGE = /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/
+
+/** The problem of an error that the database layer throws and no service has translated; undefined for other errors. */
+export function databaseProblem (error: Error): ProblemInput | undefined {
+  if (UNAVAILABLE_MESSAGE.test(error.message)) return UNAVAILABLE
+  if (!/^(PrismaClient\w+Error|DriverAdapterError)$/.test(error.name)) return undefined
+  const { code = '', meta, cause } = error as DatabaseError
+  const { kind = '', originalCode = '' } = meta?.driverAdapterError?.cause ?? cause ?? {}
+  if (UNAVAILABLE_STATE.test(originalCode)) return UNAVAILABLE
+  return byCode[code] ?? byKind[kind] ?? (error.name === 'PrismaClientInitializationError' ? UNAVAILABLE : undefined)
 }

@@ -49,7 +49,7 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
       return { ...domain, code: error.code, detail: error.message, errors: error.issues?.map(({ path, detail }) => ({ pointer: `#/body${path}`, detail })) }
     }
     if (error.validation) return validationProblem(error)
-    const database = databaseProblem(error)
+    const database = databaseProblem(error as Error)
     if (database) return database
     const status = error.statusCode ?? 500
     // The message of an unknown error may hold anything: it goes to the log only.

@@ -96,14 +96,20 @@ t.test('nothing in a body is coerced', async (t) => {
   }
 })
 
+const raw = (kind: string) => ({ name: 'PrismaClientKnownRequestError', code: 'P2010', meta: { driverAdapterError: { cause: { kind } } } })
+
 const database: [name: string, error: object, status: number, code: string][] = [
   ['a unique violation no service translated', { name: 'PrismaClientKnownRequestError', code: 'P2002' }, 409, 'CONFLICT'],
   ['a foreign key', { name: 'PrismaClientKnownRequestError', code: 'P2003' }, 409, 'CONFLICT'],
   ['a row that is gone', { name: 'PrismaClientKnownRequestError', code: 'P2025' }, 404, 'NOT_FOUND'],
   ['a write conflict', { name: 'PrismaClientKnownRequestError', code: 'P2034' }, 503, 'CONTENTION'],
-  ['a refused connection', { name: 'PrismaClientKnownRequestError', code: 'ECONNREFUSED' }, 503, 'UNAVAILABLE'],
-  ['a full pool', { name: 'PrismaClientKnownRequestError', code: 'P2024' }, 503, 'UNAVAILABLE'],
-  ['too many connections', { name: 'DriverAdapterError', meta: { driverAdapterError: { cause: { originalCode: '53300' } } } }, 503, 'UNAVAILABLE'],
+  ['a server that cannot be reached', raw('DatabaseNotReachable'), 503, 'UNAVAILABLE'],
+  ['a wrong password', raw('AuthenticationFailed'), 503, 'UNAVAILABLE'],
+  ['a deadlock in raw SQL', raw('TransactionWriteConflict'), 503, 'CONTENTION'],
+  ['a unique violation in raw SQL', raw('UniqueConstraintViolation'), 409, 'CONFLICT'],
+  ['a full pool', { message: 'timeout exceeded when trying to connect' }, 503, 'UNAVAILABLE'],
+  ['a connection that broke', { message: 'Connection terminated unexpectedly' }, 503, 'UNAVAILABLE'],
+  ['too many connections', { name: 'DriverAdapterError', cause: { originalCode: '53300' } }, 503, 'UNAVAILABLE'],
   ['SQL that is wrong', { name: 'PrismaClientKnownRequestError', code: 'P2010' }, 500, 'INTERNAL_ERROR']
 ]
 for (const [name, fields, status, code] of database) {
