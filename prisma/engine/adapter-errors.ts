@@ -26,8 +26,8 @@ export function toDriverError (error: unknown, url: string, { verbatim = false }
       message: isLost(error, url) ? explainConnection(error, url)?.message ?? failure.message : failure.message,
       detail: failure.detail,
       column: failure.column,
-      hint: failure.hint,
-    },
+      hint: failure.hint
+    }
   }
 }
 

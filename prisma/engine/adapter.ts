@@ -28,7 +28,7 @@ const TYPES: Record<number, ColumnType> = {
   1009: ColumnTypeEnum.TextArray,
   1015: ColumnTypeEnum.TextArray,
   1016: ColumnTypeEnum.Int64Array,
-  1028: ColumnTypeEnum.Int64Array,
+  1028: ColumnTypeEnum.Int64Array
 }
 
 /** Connects the engine to a target; the shadow database is the target's too. */
@@ -43,7 +43,7 @@ export function adapterFactory (target: Target): SqlMigrationAwareDriverAdapterF
   return {
     ...INFO,
     connect: () => connected(target.connect),
-    connectToShadowDb: () => connected(target.connectToShadow),
+    connectToShadowDb: () => connected(target.connectToShadow)
   }
 }
 
@@ -60,7 +60,7 @@ function adapter ({ client, schema, end }: Link, url: string): SqlDriverAdapter 
     return {
       columnNames: fields.map(({ name }) => name),
       columnTypes: fields.map(({ dataTypeID }) => TYPES[dataTypeID] ?? ColumnTypeEnum.Text),
-      rows,
+      rows
     }
   }
   const executeRaw = async (query: SqlQuery): Promise<number> => (await run(query)).rowCount ?? 0
@@ -83,7 +83,7 @@ function adapter ({ client, schema, end }: Link, url: string): SqlDriverAdapter 
       return { ...INFO, options: { usePhantomQuery: true }, queryRaw, executeRaw, commit: () => command('COMMIT'), rollback: () => command('ROLLBACK') }
     },
     getConnectionInfo: () => ({ schemaName: schema, supportsRelationJoins: true }),
-    dispose: end,
+    dispose: end
   }
 }
 
@@ -94,7 +94,7 @@ const PARSERS: Record<number, (value: string) => unknown> = {
   23: Number,
   700: Number,
   701: Number,
-  1184: (value) => value.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00'),
+  1184: (value) => value.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00')
 }
 const ARRAYS = new Set([1002, 1003, 1005, 1007, 1009, 1015, 1016, 1028])
 

@@ -1,5 +1,4 @@
-// What prisma.config.ts needs to find the database. Runs in the CLI's process,
-// on whatever Node.js started it.
+// What prisma.config.ts needs. Runs in the CLI's process, on whatever Node.js started it.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
@@ -27,4 +26,11 @@ export function readSecret (env: Environment, name: string): string | undefined 
   } catch (error) {
     throw new Error(`${name}_FILE names a file that can't be read (${(error as NodeJS.ErrnoException).code})`)
   }
+}
+
+/** The CLI's command without its options: `migrate dev`, `studio`. */
+export function commandName (): string {
+  const words = process.argv.slice(2)
+  const end = words.findIndex((word) => word.startsWith('-'))
+  return words.slice(0, end < 0 ? words.length : end).join(' ')
 }

@@ -13,7 +13,7 @@ export function describeUrl (url: string): { server: string, database: string, u
   return {
     server: host.startsWith('/') ? host : `${host}:${port || searchParams.get('port') || '5432'}`,
     database: decodeURIComponent(pathname.slice(1)) || user,
-    user,
+    user
   }
 }
 

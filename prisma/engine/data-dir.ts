@@ -85,7 +85,7 @@ export async function holdDataDir (dataDir: string, waitMs: number): Promise<Hol
     release: () => {
       removeOwner(dataDir)
       held.close()
-    },
+    }
   }
 }
 

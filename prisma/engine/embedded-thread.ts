@@ -33,7 +33,7 @@ export async function startThread (input: WorkerInput): Promise<Thread> {
       if (report.dump) waiting?.resolve(Buffer.from(report.dump.buffer))
       else waiting?.reject(new Error(report.message))
     })
-    worker.on('error', (error) => process.emitWarning(`The embedded PostgreSQL failed: ${error.message}`))
+    worker.on('error', (error: Error) => process.emitWarning(`The embedded PostgreSQL failed: ${error.message}`))
     worker.once('exit', () => {
       for (const { reject } of dumps.values()) reject(new Error('the embedded PostgreSQL stopped'))
       dumps.clear()
@@ -67,7 +67,7 @@ export async function startThread (input: WorkerInput): Promise<Thread> {
       if (worker.threadId !== -1) await gone
       clearTimeout(impatient)
       rmSync(input.socket, { force: true })
-    },
+    }
   }
 }
 

@@ -26,7 +26,7 @@ async function open ({ folder, load }: WorkerInput): Promise<PGlite> {
   const common = { startParams: START_PARAMS, onStderr: watch }
   if (folder === undefined) {
     const tar = load ? Buffer.from(load) : await newCluster()
-    return await PGlite.create({ ...common, dataDir: 'memory://', loadDataDir: new Blob([tar]) })
+    return await PGlite.create({ ...common, dataDir: 'memory://', loadDataDir: new Blob([new Uint8Array(tar)]) })
   }
   if (!existsSync(folder)) unpackCluster(await newCluster(), folder)
   return await PGlite.create({ ...common, dataDir: folder })

@@ -78,7 +78,7 @@ export async function createEphemeral ({ load }: { load?: Blob | Buffer } = {}):
       close: once(async () => {
         await thread.close()
         rmSync(dirname(socket), { recursive: true, force: true })
-      }),
+      })
     }
   } catch (error) {
     rmSync(dirname(socket), { recursive: true, force: true })
@@ -97,7 +97,7 @@ async function start (folder: string, waitMs: number): Promise<EmbeddedDatabase>
       close: async () => {
         await thread.close()
         hold.release()
-      },
+      }
     }
   } catch (error) {
     hold.release()
@@ -116,5 +116,8 @@ async function letGo (folder: string, shared: Shared, close: () => Promise<void>
 
 function once (action: () => Promise<void>): () => Promise<void> {
   let done: Promise<void> | undefined
-  return () => done ??= action()
+  return () => {
+    done ??= action()
+    return done
+  }
 }

@@ -8,6 +8,10 @@ import { dirname, join, resolve } from 'node:path'
 const PROBE_MS = 1_000
 export const SOCKET = '.s.PGSQL.5432'
 
+/** How the processes that serve a folder for the Prisma CLI call themselves. */
+export const ENGINE_TITLE = 'the Prisma CLI'
+export const STUDIO_TITLE = 'Prisma Studio'
+
 /** Who holds a data folder; `url` appears when the database answers. */
 export interface Owner { pid: number, startedAt: string, title: string, url?: string }
 

@@ -170,7 +170,7 @@ export async function serve (run: Run, path: string, database: string, greeting:
       for (const { socket } of sessions) socket.end(fatal('57P01', 'terminating connection due to administrator command'), () => socket.destroy())
       await closed
       await running
-    },
+    }
   }
 }
 

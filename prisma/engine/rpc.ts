@@ -1,6 +1,7 @@
 // The CLI's side of the schema engine: a JSON-RPC 2.0 message a line.
 import { createInterface } from 'node:readline'
 import { openEngine } from './engine.ts'
+import { EngineFault } from './wasm.ts'
 import type { Engine } from './engine.ts'
 import type { Target } from './target.ts'
 
@@ -43,9 +44,8 @@ function send (message: object): void {
 }
 
 function describe (error: unknown): object {
-  const { message, code, meta, panic } = error as { message?: string, code?: string, meta?: unknown, panic?: boolean }
-  const text = message ?? String(error)
-  return panic
-    ? { is_panic: true, message: text, error: { message: text } }
-    : { is_panic: false, message: text, error_code: code, meta }
+  const { message = String(error), code, meta } = error as { message?: string, code?: string, meta?: unknown }
+  return error instanceof EngineFault && error.panic
+    ? { is_panic: true, message, error: { message } }
+    : { is_panic: false, message, error_code: code, meta }
 }

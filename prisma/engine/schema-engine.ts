@@ -4,8 +4,10 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runCommand } from './commands.ts'
+import { ENGINE_TITLE } from './owner.ts'
 import { serveRpc } from './rpc.ts'
 import { openTarget } from './target.ts'
+import { loadWasm } from './wasm.ts'
 import type { Datasource } from './target.ts'
 
 const { values, positionals } = parseArgs({
@@ -13,7 +15,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   // The CLI's --enabled-preview-features and --extension-types mean nothing here.
   strict: false,
-  options: { datamodels: { type: 'string', multiple: true }, datasource: { type: 'string' } },
+  options: { datamodels: { type: 'string', multiple: true }, datasource: { type: 'string' }, version: { type: 'boolean' } }
 })
 
 const datasource = JSON.parse(typeof values.datasource === 'string' ? values.datasource : '{}') as Datasource
@@ -22,9 +24,14 @@ const datasource = JSON.parse(typeof values.datasource === 'string' ? values.dat
 process.on('SIGTERM', () => {}).on('SIGINT', () => {}).on('SIGHUP', () => {})
 process.stdout.on('error', () => {})
 
+process.env.KEEL_OWNER_TITLE = ENGINE_TITLE
+
 const target = openTarget(datasource)
 try {
-  if (positionals[0] === 'cli') {
+  if (values.version) {
+    // `prisma version` asks; the version is that of @prisma/schema-engine-wasm.
+    console.log(`schema-engine-cli ${(await loadWasm()).version()} (WebAssembly)`)
+  } else if (positionals[0] === 'cli') {
     process.exitCode = await runCommand(positionals[1] ?? '', target)
   } else {
     const files = (values.datamodels ?? []) as string[]

@@ -48,7 +48,7 @@ export class Session {
       bytes: Buffer.concat(this.#messages),
       final: type !== 'H',
       traces: this.#traces,
-      lock: this.#traces.flatMap(({ locks }) => locks)[0],
+      lock: this.#traces.flatMap(({ locks }) => locks)[0]
     })
     this.#messages = []
     this.#traces = []

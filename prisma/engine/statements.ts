@@ -62,7 +62,7 @@ export function findTraces (bytes: Buffer): Traces | undefined {
     listens: names(sql, 'listen'),
     unlistens: names(sql, 'unlisten'),
     locks: keys(sql, 'pg_advisory_lock'),
-    unlocks: keys(sql, 'pg_advisory_unlock'),
+    unlocks: keys(sql, 'pg_advisory_unlock')
   }
 }
 

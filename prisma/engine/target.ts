@@ -34,12 +34,22 @@ export function openTarget ({ url = '', shadowDatabaseUrl }: Datasource): Target
   const folder = process.env[DATA_DIR_VARIABLE]
   const embedded = folder !== undefined && url === embeddedPlaceholder(folder)
   let opened: ReturnType<typeof borrowEmbedded> | undefined
+  const links = new Set<Link>()
+  const kept = async (opening: Promise<Link>): Promise<Link> => {
+    const made = await opening
+    links.add(made)
+    return made
+  }
   return {
     url,
     embedded,
-    connect: async () => await link(embedded ? (await (opened ??= borrowEmbedded(folder))).url : url),
-    connectToShadow: async () => shadowDatabaseUrl ? await ownShadow(shadowDatabaseUrl, url) : await shadow(),
-    close: async () => await (await opened?.catch(() => undefined))?.close(),
+    connect: async () => await kept(link(embedded ? (await (opened ??= borrowEmbedded(folder))).url : url)),
+    connectToShadow: async () => await kept(shadowDatabaseUrl ? ownShadow(shadowDatabaseUrl, url) : shadow()),
+    close: async () => {
+      // The engine keeps its connections open for as long as it lives.
+      await Promise.allSettled([...links].map(({ end }) => end()))
+      await (await opened?.catch(() => undefined))?.close()
+    }
   }
 }
 
@@ -53,20 +63,20 @@ export async function link (url: string): Promise<Link> {
   client.on('error', () => {})
   await client.connect()
   if (schema !== undefined) await client.query(`SET search_path = ${client.escapeIdentifier(schema)}`)
-  return { client, schema, end: () => client.end() }
+  return { client, schema, end: onceOnly(() => client.end()) }
 }
 
 /** A shadow database in memory: no right to create databases is needed on the server. */
 async function shadow (): Promise<Link> {
   const ephemeral = await createEphemeral()
   try {
-    const { client } = await link(ephemeral.url)
+    const { client, end } = await link(ephemeral.url)
     return {
       client,
       end: async () => {
-        await client.end()
+        await end()
         await ephemeral.close()
-      },
+      }
     }
   } catch (error) {
     await ephemeral.close()
@@ -82,4 +92,12 @@ async function ownShadow (shadowUrl: string, mainUrl: string): Promise<Link> {
   for (const { name } of rows) await shadow.client.query(`DROP SCHEMA ${shadow.client.escapeIdentifier(name)} CASCADE`)
   await shadow.client.query('CREATE SCHEMA public')
   return shadow
+}
+
+function onceOnly (action: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined
+  return () => {
+    done ??= action()
+    return done
+  }
 }

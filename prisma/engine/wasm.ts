@@ -2,34 +2,73 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import type { SchemaEngine } from '@prisma/schema-engine-wasm'
 
 type Module = typeof import('@prisma/schema-engine-wasm')
+type Imports = Record<string, unknown>
+
+// TypeScript knows WebAssembly only together with all of the browser.
+declare const WebAssembly: {
+  instantiate: (bytes: Uint8Array, imports: Record<string, Imports>) => Promise<{ instance: { exports: Record<string, unknown> } }>
+}
+
+/** The engine broke down (`panic`) or was asked in a way that it doesn't understand. */
+export class EngineFault extends Error {
+  override name = 'EngineFault'
+  panic: boolean
+
+  constructor (message: string, panic: boolean) {
+    super(message)
+    this.panic = panic
+  }
+}
 
 let loading: Promise<Module> | undefined
 let panic: string | undefined
 
 /** Loads the module, once a process. By hand, because `import … from '….wasm'` would load it at start. */
-export function loadEngine (): Promise<Module> {
-  return loading ??= load()
+export function loadWasm (): Promise<Module> {
+  loading ??= load()
+  return loading
 }
 
-/** The message of the panic that `error` stands for; undefined when it is no panic. */
-export function panicMessage (error: unknown): string | undefined {
-  return error instanceof WebAssembly.RuntimeError ? panic ?? error.message : undefined
+/**
+ * Waits for the engine. What it throws while it runs comes out of a microtask of
+ * its own, and leaves its promise pending: that is caught here and rejects.
+ * @throws EngineFault
+ */
+export function guard<T> (action: () => Promise<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const caught = (error: unknown): void => {
+      process.off('uncaughtException', caught)
+      if (!(error instanceof Error && error.stack?.includes('wasm-function'))) {
+        // Not the engine's: end as if nobody had listened.
+        setImmediate(() => { throw error })
+        return
+      }
+      reject(new EngineFault(panic ?? error.message, panic !== undefined))
+      // The instance is in no state to go on.
+      loading = panic = undefined
+    }
+    process.on('uncaughtException', caught)
+    action().then(resolve, reject).finally(() => process.off('uncaughtException', caught))
+  })
 }
 
 async function load (): Promise<Module> {
   // The engine reports a panic here before it traps.
   Object.assign(globalThis, { PRISMA_WASM_PANIC_REGISTRY: { set_message: (text: string) => { panic = text } } })
   const path = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg')
-  const glue = await import('@prisma/schema-engine-wasm/schema_engine_bg') as Module & { __wbg_set_wasm: (exports: WebAssembly.Exports) => void }
+  const glue = await import('@prisma/schema-engine-wasm/schema_engine_bg') as Module & { __wbg_set_wasm: (exports: unknown) => void }
   const bytes = await readFile(join(dirname(path), 'schema_engine_bg.wasm'))
-  const { instance } = await WebAssembly.instantiate(bytes, { './schema_engine_bg.js': glue as unknown as WebAssembly.ModuleImports })
+  const { instance } = await WebAssembly.instantiate(bytes, { './schema_engine_bg.js': importsOf(glue) })
   glue.__wbg_set_wasm(instance.exports)
   const start = instance.exports.__wbindgen_start
   if (typeof start === 'function') start()
   return glue
 }
 
-export type { SchemaEngine }
+/** The engine never clears the timer that bounds its wait for the advisory lock (10 s): it must not keep a process. */
+function importsOf (glue: Module): Imports {
+  const unref = (action: () => void, ms: number): NodeJS.Timeout => setTimeout(action, ms).unref()
+  return Object.fromEntries(Object.entries(glue).map(([name, value]) => [name, name.startsWith('__wbg_setTimeout_') ? unref : value]))
+}
