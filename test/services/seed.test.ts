@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { seed } from '../../prisma/seed.ts'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, testDatabase } from '../helpers/app.ts'
 
 const app = await buildApp(t)
 const options = { adminEmail: 'Root@Example.com', adminPassword: 'keel-development' }
@@ -36,3 +39,20 @@ t.test('each product has a price in euro, a stock and a text', async (t) => {
     t.ok(priceAmount > 0 && stock > 0 && description.length > 10)
   }
 })
+
+t.test('the command seeds the configured database and says what it did', async (t) => {
+  await app.prisma.product.delete({ where: { sku: 'KB-TKL-87' } })
+  const { stdout } = await command({ DATABASE_URL: await testDatabase(), ADMIN_EMAIL: 'other@example.com' })
+  t.equal(stdout, 'Seed: 1 products added, admin other@example.com created.\n')
+  t.equal(await app.prisma.product.count(), 24)
+  const again = await command({ DATABASE_URL: await testDatabase(), ADMIN_EMAIL: 'other@example.com' })
+  t.equal(again.stdout, 'Seed: 0 products added, other@example.com is there already.\n')
+})
+
+t.test('the command says in a line what is wrong with the configuration', async (t) => {
+  await t.rejects(command({ PORT: 'abc' }), { code: 1, stderr: /^The configuration has a problem:\n {2}- PORT: .*\n+$/ })
+})
+
+function command (env: Record<string, string>) {
+  return promisify(execFile)(process.execPath, [join(import.meta.dirname, '../../prisma/seed.ts')], { env: { ...process.env, ...env } })
+}
