@@ -4,7 +4,7 @@
 // "char" of the catalogue. Here a target is one connection and a script one query.
 import { ColumnTypeEnum, DriverAdapterError } from '@prisma/driver-adapter-utils'
 import type { ColumnType, SqlDriverAdapter, SqlMigrationAwareDriverAdapterFactory, SqlQuery, SqlResultSet, Transaction } from '@prisma/driver-adapter-utils'
-import { isLost, toDriverError } from './adapter-errors.ts'
+import { toDriverError, toScriptError } from './adapter-errors.ts'
 import type { Link, Target } from './target.ts'
 
 const INFO = { provider: 'postgres', adapterName: 'keel-schema-engine' } as const
@@ -31,12 +31,16 @@ const TYPES: Record<number, ColumnType> = {
   1028: ColumnTypeEnum.Int64Array
 }
 
-/** Connects the engine to a target; the shadow database is the target's too. */
-export function adapterFactory (target: Target): SqlMigrationAwareDriverAdapterFactory {
+/**
+ * Connects the engine to a target; the shadow database is the target's too.
+ * @param onFailure told why a connection could not be made: the engine says it worse
+ */
+export function adapterFactory (target: Target, onFailure: (error: unknown) => void): SqlMigrationAwareDriverAdapterFactory {
   const connected = async (connect: () => Promise<Link>): Promise<SqlDriverAdapter> => {
     try {
       return adapter(await connect(), target.url)
     } catch (error) {
+      onFailure(error)
       throw new DriverAdapterError(toDriverError(error, target.url))
     }
   }
@@ -74,8 +78,7 @@ function adapter ({ client, schema, end }: Link, url: string): SqlDriverAdapter 
       try {
         await client.query(script)
       } catch (error) {
-        // What the database said of the user's own SQL, word by word.
-        throw new DriverAdapterError(toDriverError(error, url, { verbatim: !isLost(error, url) }))
+        throw new DriverAdapterError(toScriptError(error, url, script))
       }
     },
     startTransaction: async (level): Promise<Transaction> => {

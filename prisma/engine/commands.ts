@@ -1,8 +1,6 @@
 // The engine's `cli` subcommands: the CLI runs them before it migrates.
-import { explainConnection } from './connection.ts'
-import { DataDirError, prepareDataDir } from './data-dir.ts'
-import { DATA_DIR_VARIABLE, link } from './target.ts'
-import type { ConnectionProblem } from './connection.ts'
+import { prepareDataDir } from './data-dir.ts'
+import { DATA_DIR_VARIABLE, explainTarget, link } from './target.ts'
 import type { Target } from './target.ts'
 
 const MAINTENANCE = ['postgres', 'template1']
@@ -18,7 +16,7 @@ export async function runCommand (name: string, target: Target): Promise<number>
     else throw new Error(`This schema engine has no command ${name}.`)
     return 0
   } catch (error) {
-    const { code, message } = explain(error, target.url)
+    const { code, message } = explainTarget(error, target)
     process.stderr.write(`\n${logLine('ERROR', { message, error_code: code, is_panic: false })}`)
     return 1
   }
@@ -42,11 +40,6 @@ async function createDatabase (url: string): Promise<void> {
       if ((error as { code?: string }).code !== '3D000' || database === MAINTENANCE.at(-1)) throw error
     }
   }
-}
-
-function explain (error: unknown, url: string): ConnectionProblem {
-  if (error instanceof DataDirError) return { code: 'P1001', message: error.message }
-  return explainConnection(error, url) ?? { code: 'P1001', message: error instanceof Error ? error.message : String(error) }
 }
 
 function logLine (level: string, fields: object): string {

@@ -25,7 +25,7 @@ export type WorkerReport =
 async function open ({ folder, load }: WorkerInput): Promise<PGlite> {
   const common = { startParams: START_PARAMS, onStderr: watch }
   if (folder === undefined) {
-    const tar = load ? Buffer.from(load) : await newCluster()
+    const tar = new Uint8Array(load ?? await newCluster())
     return await PGlite.create({ ...common, dataDir: 'memory://', loadDataDir: new Blob([new Uint8Array(tar)]) })
   }
   if (!existsSync(folder)) unpackCluster(await newCluster(), folder)

@@ -1,7 +1,8 @@
 // The WASM engine with the names of the binary's JSON-RPC methods.
 import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils'
 import { adapterFactory } from './adapter.ts'
-import { guard, loadWasm } from './wasm.ts'
+import { explainTarget } from './target.ts'
+import { EngineFault, guard, loadWasm } from './wasm.ts'
 import type { Target } from './target.ts'
 
 /** Runs one method. Rejects with an Error that may have Prisma's `code`, or with an EngineFault. */
@@ -22,13 +23,34 @@ const NO_SCHEMA: [string, string] = ['schema.prisma', 'datasource db {\n  provid
  */
 export async function openEngine (target: Target, datamodels: [string, string][] = []): Promise<Engine> {
   const { SchemaEngine } = await loadWasm()
-  const factory = bindMigrationAwareSqlAdapterFactory(adapterFactory(target))
+  let failure: unknown
+  const factory = bindMigrationAwareSqlAdapterFactory(adapterFactory(target, (error) => { failure = error }))
   const options = { datamodels: datamodels.length > 0 ? datamodels : [NO_SCHEMA] }
-  const engine = await guard(() => SchemaEngine.new(options, () => {}, factory))
+  const run = async <T>(action: () => Promise<T>): Promise<T> => {
+    failure = undefined
+    try {
+      return await guard(action)
+    } catch (error) {
+      throw failure === undefined ? readable(error) : explainTarget(failure, target)
+    }
+  }
+  const engine = await run(() => SchemaEngine.new(options, () => {}, factory))
   const methods = engine as unknown as Record<string, (params: object) => Promise<unknown>>
   return async (method, params) => {
     const name = method === 'getDatabaseVersion' ? 'version' : method
     if (!METHODS.has(name)) throw new Error(`This schema engine has no method ${method}.`)
-    return await guard(async () => await methods[name]?.(params))
+    return await run(async () => await methods[name]?.(params))
   }
+}
+
+/** Without the engine's trace. A migration that failed is told as the native engine tells it (P3018). */
+function readable (error: unknown): Error {
+  if (error instanceof EngineFault || !(error instanceof Error)) return error instanceof Error ? error : new Error(String(error))
+  const { message, code } = error as Error & { code?: string }
+  const text = message.replace(/\n +0: \w+::[\s\S]*$/, '').replace(/^external connector error\n/, '')
+  const migration = /\w+::apply_script\s+with migration_name="([^"]*)"/.exec(message)?.[1]
+  const reason = text.replace(/^Error querying the database: /, '')
+  return migration === undefined
+    ? Object.assign(new Error(text), { code })
+    : Object.assign(new Error(`A migration failed to apply. New migrations cannot be applied before the error is recovered from. Read more about how to resolve migration issues in a production database: https://pris.ly/d/migrate-resolve\n\nMigration name: ${migration}\n\nDatabase error:\n${reason}`), { code: 'P3018', meta: { migration_name: migration, database_error: reason } })
 }

@@ -1,8 +1,8 @@
 // Where the engine's work goes: a server by its URL, or the embedded database,
 // which is opened here when no process serves it.
 import pg from 'pg'
-import { urlProblem } from './connection.ts'
-import { borrowEmbedded, createEphemeral } from './embedded.ts'
+import { explainConnection, urlProblem } from './connection.ts'
+import { DataDirError, borrowEmbedded, createEphemeral } from './embedded.ts'
 import { embeddedPlaceholder } from './owner.ts'
 
 /** What the CLI gives: the configuration's datasource. */
@@ -51,6 +51,13 @@ export function openTarget ({ url = '', shadowDatabaseUrl }: Datasource): Target
       await (await opened?.catch(() => undefined))?.close()
     }
   }
+}
+
+/** Why a target can't be reached: one line without secrets, with Prisma's code for it. */
+export function explainTarget (error: unknown, { url }: Target): Error & { code: string } {
+  const problem = error instanceof DataDirError ? undefined : explainConnection(error, url)
+  const message = problem?.message ?? (error instanceof Error ? error.message : String(error))
+  return Object.assign(new Error(message, { cause: error }), { code: problem?.code ?? 'P1001' })
 }
 
 /** Connects to a URL. Prisma's `schema` parameter becomes the search path. */
