@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
-/** Says, once the service listens, where it is to be found. */
+/** Says, once the service listens, where to begin; Fastify itself says the address. */
 async function banner (fastify: FastifyInstance) {
   const { config, log } = fastify
   fastify.addHook('onListen', async () => {
@@ -9,7 +9,6 @@ async function banner (fastify: FastifyInstance) {
     const port = typeof address === 'object' && address !== null ? address.port : config.PORT
     const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST
     const url = `http://${host}:${port}`
-    log.info(`Service: ${url}`)
     if (config.DOCS === 'on') log.info(`API reference: ${url}/docs`)
     if (config.NODE_ENV === 'development') log.info(`Development admin: ${config.ADMIN_EMAIL} (its password is ADMIN_PASSWORD, see .env.example)`)
   })

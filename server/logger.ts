@@ -10,7 +10,7 @@ export function loggerOptions (config: Config): FastifyServerOptions['logger'] {
     level: config.LOG_LEVEL,
     redact: { paths: SECRETS.flatMap(name => [name, `*.${name}`, `*.*.${name}`, `*.*.*.${name}`]), censor: '[redacted]' },
     serializers: { req: request => ({ method: request.method, path: pathOf(request) }) },
-    ...config.NODE_ENV === 'development' ? { stream: pretty({ sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' }) } : {}
+    ...config.NODE_ENV === 'development' ? { stream: pretty({ sync: true, singleLine: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' }) } : {}
   }
 }
 

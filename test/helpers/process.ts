@@ -1,0 +1,95 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { cpSync, symlinkSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+
+const root = join(import.meta.dirname, '../..')
+const UP_MS = 120_000
+const POLL_MS = 50
+
+/** A copy of the checkout without anything that was made in it; node_modules is shared. */
+export function copyOfCheckout (t: Test): string {
+  const folder = t.testdir()
+  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+  for (const file of files.split('\0').filter(file => file !== '' && !file.startsWith('test/'))) {
+    cpSync(join(root, file), join(folder, file), { recursive: true })
+  }
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  return folder
+}
+
+export interface Ended { code: number | null, output: string }
+export interface Service { url: string, pid: number, output: () => string, stop: (signal?: NodeJS.Signals) => Promise<Ended> }
+
+/** Runs a command to its end. The environment is ours without what would reach into it. */
+export async function run (cwd: string, command: string, args: string[], env: Record<string, string> = {}): Promise<Ended> {
+  const { child, output } = start(cwd, command, args, env)
+  const code = await ended(child)
+  return { code, output: output() }
+}
+
+/** `npm start` in a folder, until it is ready. Ends with the test. */
+export async function startService (t: Test, cwd: string, env: Record<string, string> = {}): Promise<Service> {
+  const port = await freePort()
+  const { child, output } = start(cwd, 'npm', ['start'], { PORT: String(port), ...env })
+  const url = `http://127.0.0.1:${port}`
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    // npm passes signals on, but it can't pass on the one that kills it.
+    if (child.exitCode === null && child.pid) process.kill(signal === 'SIGKILL' ? -child.pid : child.pid, signal)
+    const code = await ended(child)
+    return { code, output: output() }
+  }
+  t.teardown(() => stop('SIGKILL'))
+  const deadline = Date.now() + UP_MS
+  while (!await isReady(url)) {
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`npm start is not ready:\n${output()}`)
+    await sleep(POLL_MS)
+  }
+  return { url, pid: child.pid ?? 0, output, stop }
+}
+
+/** A port that is free now. */
+export async function freePort (): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve))
+  const { port } = probe.address() as AddressInfo
+  await new Promise(resolve => probe.close(resolve))
+  return port
+}
+
+function start (cwd: string, command: string, args: string[], env: Record<string, string>): { child: ChildProcess, output: () => string } {
+  const { PATH = '', HOME = '', TMPDIR, NODE_EXTRA_CA_CERTS } = process.env
+  // The PATH of a shell: npm and npx put node_modules/.bin in front by themselves.
+  const path = PATH.split(':').filter(part => !part.includes('node_modules')).join(':')
+  const inherited = Object.fromEntries(Object.entries({ HOME, TMPDIR, NODE_EXTRA_CA_CERTS }).filter(([, value]) => value)) as Record<string, string>
+  const child = spawn(command, args, { cwd, env: { ...inherited, PATH: path, NO_COLOR: '1', npm_config_update_notifier: 'false', ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', chunk => { output += String(chunk) })
+  return { child, output: () => output }
+}
+
+async function ended (child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) await new Promise(resolve => child.once('close', resolve))
+  return child.exitCode
+}
+
+async function isReady (url: string): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/health/ready`)).status === 200
+  } catch {
+    return false
+  }
+}
+
+/** JSON over HTTP: the status, the headers and the parsed body. */
+export async function call (url: string, { token, body, method = body === undefined ? 'GET' : 'POST' }: { token?: string, body?: object, method?: string } = {}) {
+  const response = await fetch(url, {
+    method,
+    headers: { ...token ? { authorization: `Bearer ${token}` } : {}, ...body ? { 'content-type': 'application/json' } : {} },
+    body: body ? JSON.stringify(body) : undefined
+  })
+  const text = await response.text()
+  return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) }
+}
