@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'prisma/config'
 import { afterCommand } from './prisma/engine/cli-after.ts'
 import { commandName, readEnvironment, readSecret } from './prisma/engine/cli-config.ts'
-import { servedUrl } from './prisma/engine/cli-studio.ts'
+import { studioUrl } from './prisma/engine/cli-studio.ts'
 import { embeddedPlaceholder } from './prisma/engine/owner.ts'
 
 const env = readEnvironment()
@@ -22,7 +22,7 @@ const dataDir = url || env.NODE_ENV === 'production' ? undefined : resolve(env.D
 if (dataDir !== undefined) {
   // The engine connects to the folder's server, or opens the folder when there is none.
   process.env.KEEL_EMBEDDED_DATA_DIR = dataDir
-  url = commandName() === 'studio' ? await servedUrl(dataDir) : embeddedPlaceholder(dataDir)
+  url = commandName() === 'studio' ? await studioUrl(dataDir) : embeddedPlaceholder(dataDir)
 }
 afterCommand(dataDir)
 

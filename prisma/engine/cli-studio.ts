@@ -7,11 +7,18 @@ import { fileURLToPath } from 'node:url'
 import { embeddedUrl } from './owner.ts'
 
 /**
- * The URL of a data folder's database: the live one, or one served by a process that
- * ends with this one, however this one ends.
+ * A URL for Studio to a data folder's database: the live one, or one served by a process
+ * that ends with this one, however this one ends.
  * @throws Error with the one-line message of the process that can't open the folder
  */
-export async function servedUrl (dataDir: string): Promise<string> {
+export async function studioUrl (dataDir: string): Promise<string> {
+  const { hostname, username, pathname } = new URL(await servedUrl(dataDir))
+  // Studio's driver, `postgres`, takes a socket from the environment but not from a URL.
+  Object.assign(process.env, { PGHOST: decodeURIComponent(hostname), PGPORT: '5432', PGUSER: username })
+  return `postgresql://${pathname}`
+}
+
+async function servedUrl (dataDir: string): Promise<string> {
   const live = await embeddedUrl(dataDir)
   if (live !== undefined) return live
   const own = fileURLToPath(new URL('../../node_modules/.bin/node', import.meta.url))

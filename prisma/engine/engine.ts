@@ -47,10 +47,9 @@ export async function openEngine (target: Target, datamodels: [string, string][]
 function readable (error: unknown): Error {
   if (error instanceof EngineFault || !(error instanceof Error)) return error instanceof Error ? error : new Error(String(error))
   const { message, code } = error as Error & { code?: string }
-  const text = message.replace(/\n +0: \w+::[\s\S]*$/, '').replace(/^external connector error\n/, '')
+  const reason = message.replace(/\n +0: \w+::[\s\S]*$/, '').replaceAll('external connector error\n', '').replaceAll('Error querying the database: ', '')
   const migration = /\w+::apply_script\s+with migration_name="([^"]*)"/.exec(message)?.[1]
-  const reason = text.replace(/^Error querying the database: /, '')
   return migration === undefined
-    ? Object.assign(new Error(text), { code })
+    ? Object.assign(new Error(reason), { code })
     : Object.assign(new Error(`A migration failed to apply. New migrations cannot be applied before the error is recovered from. Read more about how to resolve migration issues in a production database: https://pris.ly/d/migrate-resolve\n\nMigration name: ${migration}\n\nDatabase error:\n${reason}`), { code: 'P3018', meta: { migration_name: migration, database_error: reason } })
 }

@@ -49,8 +49,7 @@ export function embeddedPlaceholder (dataDir: string): string {
   return urlOf(join(resolve(dataDir), 'run', SOCKET))
 }
 
-// A percent-encoded folder as the host is the one form that both `pg` and
-// `postgres` (Prisma Studio) take for a Unix socket.
+/** The URL of a Unix socket, as `pg` takes it: its folder, percent-encoded, is the host. */
 export function urlOf (socket: string): string {
   return `postgresql://postgres@${encodeURIComponent(dirname(socket))}/postgres`
 }
