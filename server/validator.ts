@@ -19,9 +19,11 @@ export const buildValidator: BuildValidator = (externalSchemas) => {
   const quick = quickFactory(externalSchemas, { customOptions: { ...options, allErrors: false } })
   const full = fullFactory(externalSchemas, { customOptions: { ...options, allErrors: true } })
   return (route) => {
-    const { schema, httpPart } = route as unknown as { schema: Schema, httpPart?: string }
-    const check = quick(route)
-    const explain = full(route)
+    const { httpPart, ...rest } = route as unknown as { httpPart?: string, schema: Schema }
+    // Node gives header names in lower case; Fastify spells schemas so only for its own compiler.
+    const schema = httpPart === 'headers' ? lowerCased(rest.schema) : rest.schema
+    const check = quick({ ...rest, schema })
+    const explain = full({ ...rest, schema })
     const convert = httpPart === 'body' ? undefined : converter(schema)
     const validate = (data: unknown): boolean => {
       convert?.(data)
@@ -33,6 +35,12 @@ export const buildValidator: BuildValidator = (externalSchemas) => {
     const result = validate as unknown as typeof check
     return result
   }
+}
+
+function lowerCased (schema: Schema): Schema {
+  const properties = Object.entries(schema.properties ?? {}).map(([name, value]) => [name.toLowerCase(), value])
+  const required = (schema.required as string[] | undefined)?.map(name => name.toLowerCase())
+  return { ...schema, properties: Object.fromEntries(properties), ...required ? { required } : {} }
 }
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/

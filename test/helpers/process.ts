@@ -37,7 +37,7 @@ export async function startService (t: Test, cwd: string, env: Record<string, st
   const url = `http://127.0.0.1:${port}`
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     // npm passes signals on, but it can't pass on the one that kills it.
-    if (child.exitCode === null && child.pid) process.kill(signal === 'SIGKILL' ? -child.pid : child.pid, signal)
+    if (child.exitCode === null && child.signalCode === null && child.pid) process.kill(signal === 'SIGKILL' ? -child.pid : child.pid, signal)
     const code = await ended(child)
     return { code, output: output() }
   }

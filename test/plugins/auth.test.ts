@@ -90,11 +90,11 @@ const badTokens: [string, string][] = [
   ['alg none', `Bearer ${Buffer.from(JSON.stringify({ alg: 'none', typ: 'at+jwt', kid: key?.kid })).toString('base64url')}.${valid.split('.')[1]}.`],
   ['HS256 signed with the public key', `Bearer ${createSigner({ key: key?.publicPem.replace('PUBLIC', 'SECRET'), algorithm: 'HS256', kid: key?.kid, header: { typ: 'at+jwt' } } as never)(claims as never)}`]
 ]
+const guarded = await buildApp(t, { JWT_PRIVATE_KEY: first }, things)
 for (const [name, authorization] of badTokens) {
   t.test(`${name}: 401 with the error of RFC 6750`, async (t) => {
-    const app = await buildApp(t, { JWT_PRIVATE_KEY: first }, things)
-    t.equal((await app.inject({ url: '/things', headers: bearer(valid) })).statusCode, 200, 'the valid twin works')
-    const response = await app.inject({ url: '/things', headers: { authorization } })
+    t.equal((await guarded.inject({ url: '/things', headers: bearer(valid) })).statusCode, 200, 'the valid twin works')
+    const response = await guarded.inject({ url: '/things', headers: { authorization } })
     t.equal(response.statusCode, 401)
     t.match(response.headers['www-authenticate'], /^Bearer error="invalid_(token|request)"/)
     t.equal(response.json().code, 'UNAUTHORIZED')

@@ -5,17 +5,15 @@ import { buildApp } from '../helpers/app.ts'
 
 const config = { public: true }
 const text = JSON.stringify({ text: 'keel '.repeat(1000) })
-const get = async (accept: string | undefined, t: Parameters<typeof buildApp>[0]) => {
-  const app = await buildApp(t, {}, app => {
-    app.get('/large', { config, schema: { hide: true } }, async (_request, reply) => reply.type('application/json').send(text))
-  })
-  return await app.inject({ url: '/large', headers: accept === undefined ? {} : { 'accept-encoding': accept } })
-}
+const app = await buildApp(t, {}, app => {
+  app.get('/large', { config, schema: { hide: true } }, async (_request, reply) => reply.type('application/json').send(text))
+})
+const get = (accept: string | undefined) => app.inject({ url: '/large', headers: accept === undefined ? {} : { 'accept-encoding': accept } })
 
 const encodings: [string, (bytes: Buffer) => Buffer][] = [['br', brotliDecompressSync], ['gzip', gunzipSync], ['zstd', zstdDecompressSync]]
 for (const [name, unpack] of encodings) {
   t.test(`${name} is used when asked for`, async (t) => {
-    const response = await get(name, t)
+    const response = await get(name)
     t.equal(response.headers['content-encoding'], name)
     t.match(response.headers.vary, /accept-encoding/i)
     t.ok(response.rawPayload.length < text.length / 10)
@@ -24,9 +22,9 @@ for (const [name, unpack] of encodings) {
 }
 
 t.test('brotli is preferred; without Accept-Encoding, and for one unknown, nothing is compressed', async (t) => {
-  t.equal((await get('gzip, deflate, br', t)).headers['content-encoding'], 'br')
+  t.equal((await get('gzip, deflate, br')).headers['content-encoding'], 'br')
   for (const accept of [undefined, 'identity', 'bogus', '']) {
-    const response = await get(accept, t)
+    const response = await get(accept)
     t.equal(response.statusCode, 200)
     t.notOk(response.headers['content-encoding'])
   }
