@@ -3,7 +3,8 @@ import type { Socket } from 'node:net'
 import { chmodSync } from 'node:fs'
 import { setImmediate as breathe } from 'node:timers/promises'
 import { Session } from './session.ts'
-import { MessageReader, READY, SYNC, fatal, parseGreeting, query, readAnswer } from './wire.ts'
+import { Settings } from './settings.ts'
+import { MessageReader, READY, SYNC, fatal, isFrontendMessage, parseGreeting, query, readAnswer } from './wire.ts'
 import type { Unit } from './session.ts'
 import type { Answer } from './wire.ts'
 
@@ -34,6 +35,7 @@ export async function serve (run: Run, path: string, database: string, greeting:
   const sessions = new Set<Session>()
   const waiting = new Set<Session>()
   const locks = new Map<string, Session>()
+  const settings = new Settings(ask)
   let owner: Session | undefined
   let running: Promise<void> | undefined
   let relisten = false
@@ -57,6 +59,7 @@ export async function serve (run: Run, path: string, database: string, greeting:
   function take (session: Session, bytes: Buffer): void {
     if (!session.greeted) return greet(session, bytes)
     if (bytes[0] === 0x58) return void session.socket.end()
+    if (!isFrontendMessage(bytes)) return void session.socket.end(fatal('08P01', `invalid frontend message type ${bytes[0]}`), () => session.socket.destroy())
     if (session.accept(bytes)) schedule(session)
   }
 
@@ -104,6 +107,7 @@ export async function serve (run: Run, path: string, database: string, greeting:
   async function work (session: Session): Promise<void> {
     const unit = session.pending.shift()
     if (!unit) return
+    if (!owner) await settings.prepare(session)
     const answer = await ask(unit.bytes)
     session.lastRun = Date.now()
     // Without this a broken backend would leave every client waiting.
@@ -117,6 +121,7 @@ export async function serve (run: Run, path: string, database: string, greeting:
   function settle (session: Session, unit: Unit): void {
     relisten = session.note(unit) || relisten
     for (const traces of unit.traces) {
+      if (traces.settings) settings.changed(session)
       for (const key of traces.locks) locks.set(key, session)
       for (const key of traces.unlocks) if (locks.get(key) === session) locks.delete(key)
     }
@@ -129,7 +134,9 @@ export async function serve (run: Run, path: string, database: string, greeting:
       if (status !== 'I') await ask(query('ROLLBACK'))
       owner = undefined
     }
-    for (const bytes of session.farewell()) await ask(bytes)
+    await settings.forget(session)
+    const farewell = session.farewell()
+    if (farewell) await ask(farewell)
     for (const [key, holder] of locks) {
       if (holder !== session) continue
       locks.delete(key)

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
-import { closeStatements, findTraces, renameStatement } from './statements.ts'
+import { closeStatements, findTraces, refuseCopy, renameStatement } from './statements.ts'
 import type { Traces } from './statements.ts'
-import { SYNC, query } from './wire.ts'
+import { SYNC } from './wire.ts'
 
 /** Messages that are run in one go, up to a Query, a Sync or a Flush. */
 export interface Unit {
@@ -24,9 +24,10 @@ export class Session {
   gone = false
   /** When the backend last did something for this client, in ms. */
   lastRun = Date.now()
+  /** SQL that gives the backend this client's settings back; undefined when it has none of its own. */
+  settings: string | undefined
   readonly #prefix = `${++ids}:`
   readonly #statements = new Set<string>()
-  #settings = false
   #messages: Buffer[] = []
   #traces: Traces[] = []
 
@@ -36,7 +37,7 @@ export class Session {
 
   /** Takes one message; true when a unit became ready. */
   accept (bytes: Buffer): boolean {
-    const { bytes: renamed, defines, drops } = renameStatement(bytes, this.#prefix)
+    const { bytes: renamed, defines, drops } = renameStatement(refuseCopy(bytes), this.#prefix)
     if (defines) this.#statements.add(defines)
     if (drops) this.#statements.delete(drops)
     const traces = findTraces(bytes)
@@ -59,7 +60,6 @@ export class Session {
   note (unit: Unit): boolean {
     let relisten = false
     for (const traces of unit.traces) {
-      this.#settings ||= traces.settings
       for (const channel of traces.listens) this.channels.add(channel)
       for (const channel of traces.unlistens) {
         relisten = true
@@ -70,11 +70,8 @@ export class Session {
     return relisten
   }
 
-  /** Messages that take this client's prepared statements and settings out of the backend session. */
-  farewell (): Buffer[] {
-    const messages: Buffer[] = []
-    if (this.#statements.size > 0) messages.push(Buffer.concat([closeStatements(this.#statements), SYNC]))
-    if (this.#settings) messages.push(query('RESET SESSION AUTHORIZATION; RESET ALL'))
-    return messages
+  /** Messages that take this client's prepared statements out of the backend session; undefined without any. */
+  farewell (): Buffer | undefined {
+    return this.#statements.size > 0 ? Buffer.concat([closeStatements(this.#statements), SYNC]) : undefined
   }
 }

@@ -1,6 +1,6 @@
 // What the server in front of the one backend has to know about a client's
 // messages, because all clients share that backend's session.
-import { message } from './wire.ts'
+import { message, query } from './wire.ts'
 
 const NUL = Buffer.from([0])
 
@@ -29,6 +29,18 @@ export function renameStatement (bytes: Buffer, prefix: string): Renamed {
     return type === 'C' ? { bytes: renamed, drops: prefix + name } : { bytes: renamed }
   }
   return { bytes }
+}
+
+const COPY_IN = /(?:^|;)\s*copy\s[^;]*\sfrom\s+stdin\b/i
+const REFUSAL = "DO $$BEGIN RAISE feature_not_supported USING MESSAGE = 'the embedded PostgreSQL can''t COPY FROM STDIN: use INSERT, or a PostgreSQL server'; END$$"
+
+/** Puts an error in place of `COPY … FROM STDIN`: PGlite would end at once, as at the end of its input. */
+export function refuseCopy (bytes: Buffer): Buffer {
+  const type = bytes[0]
+  if (type !== 0x51 && type !== 0x50) return bytes
+  const [name, rest] = type === 0x50 ? cut(bytes, 5) : ['', bytes.subarray(5)]
+  if (!COPY_IN.test(rest.toString('utf8', 0, Math.min(rest.length, 16384)))) return bytes
+  return type === 0x50 ? message('P', name, NUL, REFUSAL, NUL, Buffer.alloc(2)) : query(REFUSAL)
 }
 
 /** Closes prepared statements by their full names. */

@@ -56,6 +56,14 @@ export function parseGreeting (bytes: Buffer): Greeting {
   return { kind: 'startup', bytes, parameters }
 }
 
+/** Query, Parse, Bind, Execute, Describe, Close, Sync, Flush, Terminate; CopyData, CopyDone, CopyFail. */
+const FRONTEND = new Set([...'QPBEDCSHXdcf'].map((type) => type.charCodeAt(0)))
+
+/** False for a type at which a backend gives up. */
+export function isFrontendMessage (bytes: Buffer): boolean {
+  return FRONTEND.has(bytes[0] ?? 0)
+}
+
 /** A message with its type byte and length in front of the parts. */
 export function message (type: string, ...parts: (string | Buffer)[]): Buffer {
   const body = Buffer.concat(parts.map((part) => typeof part === 'string' ? Buffer.from(part) : part))
@@ -110,4 +118,13 @@ export function readAnswer (chunks: Buffer[]): Answer {
   }
   if (from > 0) answer.bytes = Buffer.concat([...kept, all.subarray(from)])
   return answer
+}
+
+/** The text of the first column of an answer's first row; undefined without a row, or when it is null. */
+export function readText (bytes: Buffer): string | undefined {
+  for (let at = 0; at + 5 <= bytes.length; at += 1 + bytes.readInt32BE(at + 1)) {
+    if (bytes[at] !== 0x44) continue
+    const length = bytes.readInt32BE(at + 7)
+    return length < 0 ? undefined : bytes.toString('utf8', at + 11, at + 11 + length)
+  }
 }
