@@ -109,12 +109,14 @@ export async function serve (run: Run, path: string, database: string, greeting:
     if (!unit) return
     if (!owner) await settings.prepare(session)
     const answer = await ask(unit.bytes)
+    // After an error in a batch the backend skips all, a Query too, up to a Sync.
+    const end = unit.final && !answer.status ? await ask(SYNC) : answer
     session.lastRun = Date.now()
     // Without this a broken backend would leave every client waiting.
-    if (unit.final && !answer.status) throw new Error('the embedded PostgreSQL did not finish a statement')
-    owner = answer.status === 'I' ? undefined : session
+    if (unit.final && !end.status) throw new Error('the embedded PostgreSQL did not finish a statement')
+    owner = end.status === 'I' ? undefined : session
     settle(session, unit)
-    if (!session.gone) session.socket.write(answer.bytes)
+    if (!session.gone) session.socket.write(end === answer ? answer.bytes : Buffer.concat([answer.bytes, end.bytes]))
     if (session.pending.length > 0 || session.gone) waiting.add(session)
   }
 
