@@ -15,7 +15,7 @@ const { version, description } = JSON.parse(readFileSync(join(root, 'package.jso
 const service = {
   problems,
   tags,
-  info: { title: 'Keel', version, description, license: { name: 'MIT', identifier: 'MIT' } }
+  info: { title: 'Keel', version, description, license: { name: 'MIT', identifier: 'MIT' }, contact: { name: 'The maintainers', url: 'https://example.com/keel' } }
 }
 
 /**

@@ -2,6 +2,8 @@ import rateLimiter from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
+const OLD_HEADERS = ['ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'] as const
+
 /**
  * Counts the requests of each client address over all routes. A route has its
  * own count with `config: { rateLimit: { max } }` and none with `rateLimit: false`.
@@ -13,6 +15,18 @@ async function rateLimit (fastify: FastifyInstance) {
     enableDraftSpec: true,
     errorResponseBuilder: (_request, { statusCode, max, after }) =>
       Object.assign(new Error(`More than ${max} requests in the window: try again in ${after}.`), { statusCode })
+  })
+  // The limiter's headers are those of an old draft: the current one has two structured fields.
+  const windowSeconds = Math.ceil(fastify.config.RATE_LIMIT_WINDOW / 1000)
+  fastify.addHook('onSend', (request, reply, _payload, done) => {
+    const [limit, remaining, reset] = OLD_HEADERS.map(name => reply.getHeader(name))
+    if (limit !== undefined) {
+      for (const name of OLD_HEADERS) reply.removeHeader(name)
+      const policy = typeof request.routeOptions.config?.rateLimit === 'object' ? 'route' : 'client'
+      reply.header('ratelimit-policy', `"${policy}";q=${String(limit)};w=${windowSeconds}`)
+      reply.header('ratelimit', `"${policy}";r=${String(remaining)};t=${String(reset)}`)
+    }
+    done()
   })
   fastify.addHook('onRoute', route => {
     if (route.config?.rateLimit !== false) fastify.declareProblems(route, 429)

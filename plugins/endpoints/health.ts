@@ -20,7 +20,7 @@ const Health = Type.Object({
   status: Status,
   checks: Type.Optional(Type.Record(
     Type.String({ pattern: '^[a-z-]{1,32}$' }),
-    Type.Object({ status: Status, detail: Type.Optional(Type.String({ maxLength: 1000 })) }),
+    Type.Object({ status: Status, detail: Type.Optional(Type.String({ maxLength: 1000, pattern: '^[\\s\\S]*$' })) }),
     { description: 'Only for the holder of the metrics token', maxProperties: 32 }
   ))
 }, { $id: 'Health', examples: [{ status: 'ok' }] })
@@ -35,7 +35,7 @@ async function health (fastify: FastifyInstance) {
 
   fastify.get('/health/live', {
     config,
-    schema: { operationId: 'getLiveness', summary: 'The process answers', tags: ['health'], response: { 200: healthRef } }
+    schema: { operationId: 'getLiveness', summary: 'The process answers', description: 'For restarting a process that hangs: looks at nothing else.', tags: ['health'], response: { 200: healthRef } }
   }, async (_request, reply) => {
     reply.header('cache-control', 'no-store')
     return { status: 'ok' }
@@ -46,6 +46,7 @@ async function health (fastify: FastifyInstance) {
     schema: {
       operationId: 'getReadiness',
       summary: 'The service and what it depends on can serve requests',
+      description: 'For balancers. The holder of the metrics token also sees each check.',
       tags: ['health'],
       response: { 200: healthRef, 503: healthRef }
     }

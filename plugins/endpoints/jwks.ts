@@ -19,6 +19,7 @@ async function jwks (fastify: FastifyInstance) {
     schema: {
       operationId: 'getJwks',
       summary: 'Public keys that verify access tokens',
+      description: 'While keys rotate there are several; `kid` says which one signed a token (RFC 7517).',
       tags: ['auth'],
       response: { 200: Type.Object({ keys: Type.Array(Jwk, { maxItems: 10 }) }, { description: 'JSON Web Key Set' }) }
     }

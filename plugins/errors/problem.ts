@@ -3,20 +3,24 @@ import { Type, type Static } from 'typebox'
 /** The media type of every error body. https://www.rfc-editor.org/rfc/rfc9457#section-3 */
 export const PROBLEM_TYPE = 'application/problem+json'
 
+const POINTER = '^#/(body|query|params|headers)'
+/** Any text of people: what restricts it is its length. */
+const TEXT = '^[\\s\\S]*$'
+
 const Issue = Type.Object({
-  pointer: Type.String({ maxLength: 1024, description: 'JSON pointer behind #/body, #/query, #/params or #/headers' }),
-  detail: Type.String({ maxLength: 1024, description: 'What is wrong there' })
+  pointer: Type.String({ maxLength: 1024, pattern: POINTER, description: 'JSON pointer behind #/body, #/query, #/params or #/headers' }),
+  detail: Type.String({ maxLength: 1024, pattern: TEXT, description: 'What is wrong there' })
 }, { additionalProperties: false })
 
 /** The one shape of every error body (RFC 9457). */
 export const Problem = Type.Object({
   type: Type.String({ format: 'uri-reference', maxLength: 256, description: 'Identifies the kind of problem' }),
-  title: Type.String({ maxLength: 256, description: 'The kind of problem, for people' }),
-  status: Type.Integer({ minimum: 400, maximum: 599, description: 'The HTTP status code' }),
-  detail: Type.String({ maxLength: 4096, description: 'This occurrence, for people' }),
-  instance: Type.String({ maxLength: 256, description: 'Identifies this occurrence: the request id as a URN' }),
+  title: Type.String({ maxLength: 256, pattern: TEXT, description: 'The kind of problem, for people' }),
+  status: Type.Integer({ minimum: 400, maximum: 599, format: 'int32', description: 'The HTTP status code' }),
+  detail: Type.String({ maxLength: 4096, pattern: TEXT, description: 'This occurrence, for people' }),
+  instance: Type.String({ maxLength: 256, format: 'uri', description: 'Identifies this occurrence: the request id as a URN' }),
   code: Type.String({ pattern: '^[A-Z][A-Z0-9_]*$', maxLength: 64, description: 'The kind of problem, for programs; stable' }),
-  requestId: Type.String({ maxLength: 64, description: 'The request in the logs of the service' }),
+  requestId: Type.String({ maxLength: 64, pattern: '^[A-Za-z0-9_.:@/+=-]+$', description: 'The request in the logs of the service' }),
   errors: Type.Optional(Type.Array(Issue, { maxItems: 1000, description: 'What is wrong in the input, place by place' }))
 }, {
   $id: 'Problem',

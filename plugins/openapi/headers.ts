@@ -1,0 +1,41 @@
+/** Headers that plugins set on many answers, documented once and referred to. */
+const headers = {
+  'X-Request-Id': { description: 'The request in the logs of the service', schema: { type: 'string', maxLength: 64, pattern: '^[A-Za-z0-9_.:@/+=-]+$' } },
+  'Access-Control-Allow-Origin': { description: 'The calling page\'s origin, if it is one of ALLOWED_ORIGINS', schema: { type: 'string', format: 'uri', maxLength: 256 } },
+  RateLimit: { description: 'Requests that remain (r) and seconds until the window ends (t); IETF draft', schema: { type: 'string', maxLength: 128, pattern: '^"[a-z-]+";r=[0-9]+;t=[0-9]+$' } },
+  'RateLimit-Policy': { description: 'Requests (q) in a window of seconds (w); IETF draft', schema: { type: 'string', maxLength: 128, pattern: '^"[a-z-]+";q=[0-9]+;w=[0-9]+$' } },
+  'Retry-After': { description: 'Seconds to wait', schema: { type: 'integer', format: 'int32', minimum: 0, maximum: 86_400 } },
+  'WWW-Authenticate': { description: 'What is wrong with the token (RFC 6750)', schema: { type: 'string', maxLength: 512, pattern: '^Bearer' } }
+}
+type Name = keyof typeof headers
+
+interface Response { headers?: Record<string, object> }
+interface Operation { responses?: Record<string, Response> }
+export interface Document { paths?: Record<string, Record<string, Operation>>, components?: { headers?: object } }
+
+/**
+ * Adds to each response of an OpenAPI document the headers that the plugins set.
+ * A route is rate limited when it declares 429. Changes the document and gives it back.
+ */
+export function documentHeaders<T extends object> (input: T): T {
+  const document = input as Document
+  for (const operations of Object.values(document.paths ?? {})) {
+    for (const { responses = {} } of Object.values(operations)) {
+      for (const [status, response] of Object.entries(responses)) {
+        const names = namesFor(status, '429' in responses)
+        response.headers = { ...response.headers, ...Object.fromEntries(names.map(name => [name, { $ref: `#/components/headers/${name}` }])) }
+      }
+    }
+  }
+  document.components = { ...document.components, headers }
+  return input
+}
+
+function namesFor (status: string, isLimited: boolean): Name[] {
+  return [
+    'X-Request-Id', 'Access-Control-Allow-Origin',
+    ...isLimited ? ['RateLimit', 'RateLimit-Policy'] as const : [],
+    ...status === '429' || status === '503' ? ['Retry-After'] as const : [],
+    ...status === '401' || status === '403' ? ['WWW-Authenticate'] as const : []
+  ]
+}
