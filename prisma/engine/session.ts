@@ -24,6 +24,8 @@ export class Session {
   gone = false
   /** When the backend last did something for this client, in ms. */
   lastRun = Date.now()
+  /** Names of the settings of the application's own (`app.tenant`). */
+  readonly customs = new Set<string>()
   /** SQL that gives the backend this client's settings back; undefined when it has none of its own. */
   settings: string | undefined
   readonly #prefix = `${++ids}:`
@@ -60,6 +62,7 @@ export class Session {
   note (unit: Unit): boolean {
     let relisten = false
     for (const traces of unit.traces) {
+      for (const name of traces.customs) this.customs.add(name)
       for (const channel of traces.listens) this.channels.add(channel)
       for (const channel of traces.unlistens) {
         relisten = true

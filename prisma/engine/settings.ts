@@ -4,8 +4,8 @@ import type { Session } from './session.ts'
 import { query, readText } from './wire.ts'
 import type { Answer } from './wire.ts'
 
-const READ = `SELECT string_agg(format('SELECT set_config(%L, %L, false)', name, setting), ';')
-  FROM pg_settings WHERE source = 'session' AND context IN ('user', 'superuser')`
+const SET = "string_agg(format('SELECT set_config(%L, %L, false)', name, value), ';')"
+const CHANGED = "SELECT name, setting AS value FROM pg_settings WHERE source = 'session' AND context IN ('user', 'superuser')"
 const RESET = 'RESET SESSION AUTHORIZATION; RESET ALL'
 
 /** Keeps the settings of the clients apart. */
@@ -27,7 +27,7 @@ export class Settings {
   async prepare (session: Session): Promise<void> {
     if (this.#current === session || (!this.#current && session.settings === undefined)) return
     if (this.#current) {
-      this.#current.settings = readText((await this.#ask(query(READ))).bytes)
+      this.#current.settings = readText((await this.#ask(query(read(this.#current.customs)))).bytes)
       await this.#ask(query(RESET))
       this.#current = undefined
     }
@@ -42,4 +42,10 @@ export class Settings {
     this.#current = undefined
     await this.#ask(query(RESET))
   }
+}
+
+function read (customs: Set<string>): string {
+  const names = [...customs].map((name) => `'${name}'`).join(', ')
+  const own = `SELECT name, current_setting(name, true) FROM unnest(ARRAY[${names}]::text[]) AS own (name)`
+  return `SELECT ${SET} FROM (${CHANGED} UNION ALL ${own}) AS changed WHERE value IS NOT NULL`
 }

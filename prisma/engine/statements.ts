@@ -52,6 +52,8 @@ export function closeStatements (names: Iterable<string>): Buffer {
 export interface Traces {
   /** SET or set_config outside a function: to be reset when the client leaves. */
   settings: boolean
+  /** Names with a dot of what it sets: the catalogue doesn't list those. */
+  customs: string[]
   listens: string[]
   unlistens: string[]
   /** Keys of `pg_advisory_lock(<number>)` and `pg_advisory_unlock(<number>)`. */
@@ -59,6 +61,7 @@ export interface Traces {
   unlocks: string[]
 }
 
+const CUSTOM = /(?:set_config\s*\(\s*'|(?:^|[;\0])\s*set\s+(?:session\s+)?)(\w+(?:\.\w+)+)/gi
 const WORTH_A_LOOK = /\bset\b|set_config|listen|advisory/i
 const IDENTIFIER = '("(?:[^"]|"")+"|[a-z_\\u0080-\\uffff][\\w$\\u0080-\\uffff]*|\\*)'
 
@@ -71,6 +74,7 @@ export function findTraces (bytes: Buffer): Traces | undefined {
   if (!WORTH_A_LOOK.test(sql)) return undefined
   return {
     settings: /(^|[;\0])\s*set\s+(?!local\b|transaction\b|constraints\b)|set_config\s*\(/i.test(sql),
+    customs: [...sql.matchAll(CUSTOM)].map(([, name = '']) => name),
     listens: names(sql, 'listen'),
     unlistens: names(sql, 'unlisten'),
     locks: keys(sql, 'pg_advisory_lock'),
