@@ -1,7 +1,9 @@
 // Prisma's schema engine in WebAssembly, loaded when it is first needed.
+import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 
 type Module = typeof import('@prisma/schema-engine-wasm')
 type Imports = Record<string, unknown>
@@ -45,20 +47,27 @@ export function guard<T> (action: () => Promise<T>): Promise<T> {
         setImmediate(() => { throw error })
         return
       }
-      reject(new EngineFault(panic ?? error.message, panic !== undefined))
-      // The instance is in no state to go on.
-      loading = panic = undefined
+      reject(fault(error))
     }
     process.on('uncaughtException', caught)
-    action().then(resolve, reject).finally(() => process.off('uncaughtException', caught))
+    const rejected = (error: unknown): void => reject(error instanceof Error && error.name === 'RuntimeError' ? fault(error) : error)
+    action().then(resolve, rejected).finally(() => process.off('uncaughtException', caught))
   })
+}
+
+function fault (error: Error): EngineFault {
+  const made = new EngineFault(panic ?? error.message, panic !== undefined || error.name === 'RuntimeError')
+  // The instance is in no state to go on.
+  loading = panic = undefined
+  return made
 }
 
 async function load (): Promise<Module> {
   // The engine reports a panic here before it traps.
   Object.assign(globalThis, { PRISMA_WASM_PANIC_REGISTRY: { set_message: (text: string) => { panic = text } } })
   const path = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg')
-  const glue = await import('@prisma/schema-engine-wasm/schema_engine_bg') as Module & { __wbg_set_wasm: (exports: unknown) => void }
+  // Its glue keeps views of one instance's memory: each instance needs a glue of its own.
+  const glue = await import(`${pathToFileURL(path).href}?${randomUUID()}`) as Module & { __wbg_set_wasm: (exports: unknown) => void }
   const bytes = await readFile(join(dirname(path), 'schema_engine_bg.wasm'))
   const { instance } = await WebAssembly.instantiate(bytes, { './schema_engine_bg.js': importsOf(glue) })
   glue.__wbg_set_wasm(instance.exports)
