@@ -2,7 +2,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { PrismaClient } from '../prisma/generated/client.ts'
-import { openEmbedded, type EmbeddedDatabase } from '../prisma/engine/embedded.ts'
+import type { EmbeddedDatabase } from '../prisma/engine/embedded.ts'
 import { connectionProblem, migrationStatus } from '../prisma/migrate.ts'
 
 declare module 'fastify' {
@@ -18,7 +18,7 @@ const IDLE_TIMEOUT_MS = 30_000
 /** Prisma on DATABASE_URL, or on the embedded PostgreSQL of DATA_DIR. */
 async function database (fastify: FastifyInstance) {
   const { config, log } = fastify
-  const embedded: EmbeddedDatabase | undefined = config.DATABASE_URL === undefined ? await openEmbedded(config.DATA_DIR) : undefined
+  const embedded = config.DATABASE_URL === undefined ? await openEmbedded(config.DATA_DIR) : undefined
   const url = embedded?.url ?? config.DATABASE_URL ?? ''
   const adapter = new PrismaPg(
     { connectionString: url, max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS },
@@ -54,6 +54,12 @@ async function database (fastify: FastifyInstance) {
     await prisma.$disconnect()
     await embedded?.close()
   })
+}
+
+/** Loaded only where it is used: in production it never is. */
+async function openEmbedded (dataDir: string): Promise<EmbeddedDatabase> {
+  const embedded = await import('../prisma/engine/embedded.ts')
+  return await embedded.openEmbedded(dataDir)
 }
 
 export default fp(database, { name: 'database', dependencies: ['config'] })

@@ -1,8 +1,11 @@
+import { createRequire } from 'node:module'
 import { LogController, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify'
-import pretty from 'pino-pretty'
 import type { Config } from '../plugins/config/index.ts'
 
 const SECRETS = ['authorization', 'cookie', 'password', 'passwordHash', 'accessToken', 'refreshToken', 'token', 'secret', 'privateKey']
+
+// Not imported: production does not have it in memory.
+const requirePretty = () => createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
 
 /** JSON lines in production, readable ones in development; secrets are redacted wherever they stand in a logged object. */
 export function loggerOptions (config: Config): FastifyServerOptions['logger'] {
@@ -10,7 +13,7 @@ export function loggerOptions (config: Config): FastifyServerOptions['logger'] {
     level: config.LOG_LEVEL,
     redact: { paths: SECRETS.flatMap(name => [name, `*.${name}`, `*.*.${name}`, `*.*.*.${name}`]), censor: '[redacted]' },
     serializers: { req: request => ({ method: request.method, path: pathOf(request) }) },
-    ...config.NODE_ENV === 'development' ? { stream: pretty({ sync: true, singleLine: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' }) } : {}
+    ...config.NODE_ENV === 'development' ? { stream: requirePretty()({ sync: true, singleLine: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' }) } : {}
   }
 }
 

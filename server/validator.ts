@@ -23,13 +23,17 @@ export const buildValidator: BuildValidator = (externalSchemas) => {
     // Node gives header names in lower case; Fastify spells schemas so only for its own compiler.
     const schema = httpPart === 'headers' ? lowerCased(rest.schema) : rest.schema
     const check = quick({ ...rest, schema })
-    const explain = full({ ...rest, schema })
+    // Compiled when the first input fails: it takes memory, and most routes never need it.
+    let explain: typeof check | undefined
     const convert = httpPart === 'body' ? undefined : converter(schema)
     const validate = (data: unknown): boolean => {
       convert?.(data)
       if (check(data) as boolean) return true
       result.errors = check.errors
-      if (isSmall(data) && !(explain(data) as boolean)) result.errors = explain.errors
+      if (isSmall(data)) {
+        explain ??= full({ ...rest, schema })
+        if (!(explain(data) as boolean)) result.errors = explain.errors
+      }
       return false
     }
     const result = validate as unknown as typeof check

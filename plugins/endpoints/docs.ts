@@ -1,4 +1,3 @@
-import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
@@ -19,6 +18,7 @@ const PAGE_CSP = {
 /** The OpenAPI document at /openapi.json and the API reference at /docs (DOCS=off hides both). */
 async function docs (fastify: FastifyInstance) {
   if (fastify.config.DOCS === 'off') return
+  const { default: swaggerUi } = await import('@fastify/swagger-ui')
 
   fastify.get('/openapi.json', { config: { public: true }, schema: { hide: true } }, async () => fastify.swagger())
 

@@ -34,12 +34,18 @@ export async function openEngine (target: Target, datamodels: [string, string][]
       throw failure === undefined ? readable(error) : explainTarget(failure, target)
     }
   }
-  const engine = await run(() => SchemaEngine.new(options, () => {}, factory))
-  const methods = engine as unknown as Record<string, (params: object) => Promise<unknown>>
+  const engine = await run(() => SchemaEngine.new(options, () => {}, factory)) as unknown as Record<string, (params: object) => Promise<unknown>>
+  let knows = false
   return async (method, params) => {
     const name = method === 'getDatabaseVersion' ? 'version' : method
     if (!METHODS.has(name)) throw new Error(`This schema engine has no method ${method}.`)
-    return await run(async () => await methods[name]?.(params))
+    // evaluateDataLoss has no way to a shadow database of its own: it uses what devDiagnostic
+    // has kept of its, which are the migrations that were applied at that time.
+    if (name === 'evaluateDataLoss' && !knows) await run(async () => await engine.devDiagnostic?.(params))
+    const result = await run(async () => await engine[name]?.(params))
+    if (name === 'devDiagnostic' || name === 'evaluateDataLoss') knows = true
+    if ((result as { appliedMigrationNames?: string[] } | undefined)?.appliedMigrationNames?.length) knows = false
+    return result
   }
 }
 

@@ -22,7 +22,7 @@ export interface Target {
   /** A new connection; `closed` runs after it has ended. */
   connect: () => Promise<Link>
   connectToShadow: () => Promise<Link>
-  /** Lets go of what was opened. */
+  /** Ends the connections and lets go of what was opened. */
   close: () => Promise<void>
 }
 
@@ -46,7 +46,7 @@ export function openTarget ({ url = '', shadowDatabaseUrl }: Datasource): Target
     connect: async () => await kept(link(embedded ? (await (opened ??= borrowEmbedded(folder))).url : url)),
     connectToShadow: async () => await kept(shadowDatabaseUrl ? ownShadow(shadowDatabaseUrl, url) : shadow()),
     close: async () => {
-      // The engine keeps its connections open for as long as it lives.
+      // The engine keeps its connections for as long as it lives.
       await Promise.allSettled([...links].map(({ end }) => end()))
       await (await opened?.catch(() => undefined))?.close()
     }
