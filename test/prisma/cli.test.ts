@@ -1,26 +1,11 @@
 // The official Prisma CLI without the network: on the embedded database, served by
-// another process or by nobody, and on a server as a role that may create nothing.
+// another process or by nobody.
 import { once } from 'node:events'
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { embeddedUrl, openEmbedded } from '../../prisma/engine/embedded.ts'
-import { Project, client, plainDatabase, rows, type Result } from './project.ts'
-
-const server = process.env.TEST_DATABASE_URL
-// Nothing may be downloaded: the host that would have the engines doesn't exist.
-const OFFLINE = { PRISMA_ENGINES_MIRROR: 'http://127.0.0.1:1', PRISMA_SCHEMA_ENGINE_BINARY: '' }
-
-/** Adds a field to User. */
-function change (project: Project, field: string): void {
-  const file = join(project.path, 'prisma/schema.prisma')
-  writeFileSync(file, readFileSync(file, 'utf8').replace('model User {', `model User {\n  ${field}`))
-}
-
-function clientKnows (project: Project, field: string): boolean {
-  const file = join(project.path, 'prisma/generated/models/User.ts')
-  return existsSync(file) && readFileSync(file, 'utf8').includes(field)
-}
+import { OFFLINE, Project, change, client, clientKnows, rows, type Result } from './project.ts'
 
 const migrations = (project: Project) => readdirSync(join(project.path, 'prisma/migrations')).filter(name => /^\d/.test(name))
 
@@ -31,9 +16,6 @@ t.test('on an embedded database that nobody serves', async (t) => {
   ok(await project.prisma('migrate', 'deploy'), /All migrations have been successfully applied/)
   t.equal(await embeddedUrl(project.dataDir), undefined, 'the folder is free when the command has ended')
   t.notOk(existsSync(join(project.dataDir, 'owner.json')))
-  ok(await project.prisma('migrate', 'status'), /Database schema is up to date!/)
-  ok(await project.prisma('migrate', 'diff', '--from-config-datasource', '--to-schema', 'prisma/schema.prisma', '--exit-code'), /No difference detected/)
-
   writeFileSync(join(project.path, 'script.sql'), "INSERT INTO products (id, sku, name, description, price_amount, price_currency, stock) VALUES (gen_random_uuid(), 'A;1', 'Lamp', '', 1, 'EUR', 1); DO $$ BEGIN PERFORM 1; END $$;")
   ok(await project.prisma('db', 'execute', '--file', 'script.sql'), /Script executed successfully/)
   change(project, 'nickname String?')
@@ -105,18 +87,4 @@ t.test('what can\'t be used is told in one line', async (t) => {
   t.notMatch(malformed.stderr + malformed.stdout, /s3cret/)
   writeFileSync(join(project.path, '.env'), 'DATA_DIR=prisma.config.ts\n')
   t.match(await project.prisma('migrate', 'deploy'), { code: 1, stderr: /^Error: P1001: The data folder .*prisma\.config\.ts is not a folder: set DATA_DIR/m })
-})
-
-t.test('on a PostgreSQL server, as a role that may not create databases', { skip: !server && 'TEST_DATABASE_URL is not set' }, async (t) => {
-  const url = await plainDatabase(t, server!)
-  const project = new Project(t, OFFLINE)
-  writeFileSync(join(project.path, 'url'), `${url}\n`)
-  writeFileSync(join(project.path, '.env'), 'DATABASE_URL_FILE=url\n')
-  change(project, 'nickname String?')
-  t.match(await project.prisma('migrate', 'dev', '--name', 'nickname'), { code: 0, stdout: /\d{14}_nickname/ })
-  t.ok(clientKnows(project, 'nickname'))
-  t.match(await project.prisma('migrate', 'diff', '--from-migrations', 'prisma/migrations', '--to-config-datasource', '--exit-code'), { code: 0 })
-  t.match(await project.prisma('migrate', 'reset', '--force'), { code: 0, stdout: /Database reset successful/ })
-  t.strictSame(await rows(url, 'SELECT nickname FROM users'), [])
-  t.notOk(existsSync(project.dataDir), 'no embedded database is made')
 })

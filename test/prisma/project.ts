@@ -1,7 +1,7 @@
 // A copy of what the Prisma CLI and prisma/migrate.ts need, to be changed at will.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -60,6 +60,20 @@ export class Project {
       env: { ...env, NO_COLOR: '1', CHECKPOINT_DISABLE: '1', PRISMA_HIDE_UPDATE_MESSAGE: '1', BROWSER: 'none', ...this.#env }
     })
   }
+}
+
+// Nothing may be downloaded: the host that would have the engines doesn't exist.
+export const OFFLINE = { PRISMA_ENGINES_MIRROR: 'http://127.0.0.1:1', PRISMA_SCHEMA_ENGINE_BINARY: '' }
+
+/** Adds a field to User. */
+export function change (project: Project, field: string): void {
+  const file = join(project.path, 'prisma/schema.prisma')
+  writeFileSync(file, readFileSync(file, 'utf8').replace('model User {', `model User {\n  ${field}`))
+}
+
+export function clientKnows (project: Project, field: string): boolean {
+  const file = join(project.path, 'prisma/generated/models/User.ts')
+  return existsSync(file) && readFileSync(file, 'utf8').includes(field)
 }
 
 /** What a process wrote, when it has ended. */
