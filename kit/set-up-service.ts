@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { ConfigError, loadConfig, type Config } from '../plugins/config/index.ts'
 import { DataDirError, embeddedUrl, openEmbedded } from '../prisma/engine/embedded.ts'
+import { SET_UP_MARK } from '../prisma/engine/owner.ts'
 import { MigrationError, applyMigrations, connectionProblem, migrationStatus } from '../prisma/migrate.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -51,7 +52,7 @@ async function setUpServer (url: string, config: Config): Promise<void> {
   const { pending, failed, seeded } = await withClient(url, async client => {
     const query = async (sql: string) => (await client.query<Record<string, unknown>>(sql)).rows
     const status = await migrationStatus(query)
-    return { ...status, seeded: status.pending.length === 0 && (await query('SELECT 1 FROM users LIMIT 1')).length > 0 }
+    return { ...status, seeded: status.pending.length + status.failed.length === 0 && (await query('SELECT 1 FROM users LIMIT 1')).length > 0 }
   })
   if (pending.length > 0 || failed.length > 0) report(await applyMigrations(url))
   if (!seeded) await seedDatabase(url, config)
@@ -59,7 +60,7 @@ async function setUpServer (url: string, config: Config): Promise<void> {
 
 /** A mark in the data folder tells that nothing is to be done, without opening the database. */
 async function setUpEmbedded (config: Config): Promise<void> {
-  const mark = join(config.DATA_DIR, 'set-up')
+  const mark = join(config.DATA_DIR, SET_UP_MARK)
   const state = fingerprint()
   const done = existsSync(mark) && readFileSync(mark, 'utf8') === state && existsSync(join(config.DATA_DIR, 'postgres'))
   if (await embeddedUrl(config.DATA_DIR) !== undefined || !done) {
@@ -90,16 +91,18 @@ async function seedDatabase (url: string, { ADMIN_EMAIL, ADMIN_PASSWORD }: Confi
 }
 
 async function withClient<T> (url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
-  client.on('error', () => {})
+  let client: pg.Client | undefined
   try {
+    // Reads the files that the URL names, certificates for example.
+    client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
+    client.on('error', () => {})
     await client.connect()
     return await use(client)
   } catch (error) {
-    const problem = connectionProblem(error, url)
-    throw problem === undefined ? error : Object.assign(new SetUpError(problem), { code: (error as { code?: string }).code })
+    const { code, message } = error as { code?: string, message: string }
+    throw Object.assign(new SetUpError(connectionProblem(error, url) ?? `The database cannot be used: ${message}`), { code })
   } finally {
-    await client.end().catch(() => {})
+    await client?.end().catch(() => {})
   }
 }
 

@@ -41,10 +41,10 @@ async function body (fastify: FastifyInstance) {
 function checkMediaType (route: RouteOptions, consumes: readonly string[]) {
   return (request: FastifyRequest, _reply: unknown, _payload: unknown, done: (error?: Error) => void): void => {
     const given = request.headers['content-type']
-    const [type = '', ...parameters] = (given ?? '').toLowerCase().split(';').map(part => part.trim())
-    const charset = parameters.find(parameter => parameter.startsWith('charset='))?.slice(8).replaceAll('"', '')
-    if (given === undefined ? !hasBody(request) : consumes.includes(type) && (charset === undefined || charset === 'utf-8')) return done()
-    done(Object.assign(new Error(`${route.url} takes ${consumes.join(' or ')}${charset === undefined ? '' : ' in UTF-8'}.`), { statusCode: 415 }))
+    const [type = '', ...parameters] = (given ?? '').toLowerCase().split(';').map(part => part.trim().replaceAll('"', ''))
+    const inUtf8 = parameters.every(parameter => !parameter.startsWith('charset=') || /^charset=utf-?8$/.test(parameter))
+    if (given === undefined ? !hasBody(request) : consumes.includes(type) && inUtf8) return done()
+    done(Object.assign(new Error(`${route.url} takes ${consumes.join(' or ')}${inUtf8 ? '' : ' in UTF-8'}.`), { statusCode: 415 }))
   }
 }
 

@@ -20,9 +20,10 @@ async function database (fastify: FastifyInstance) {
   const { config, log } = fastify
   const embedded = config.DATABASE_URL === undefined ? await openEmbedded(config.DATA_DIR) : undefined
   const url = embedded?.url ?? config.DATABASE_URL ?? ''
+  const schema = new URL(url).searchParams.get('schema') ?? undefined
   const adapter = new PrismaPg(
-    { connectionString: url, max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS },
-    { onPoolError: error => log.warn({ err: error }, 'an idle database connection failed') }
+    { connectionString: url, ...schema === undefined ? {} : { options: `-c search_path=${schema}` }, max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS },
+    { schema, onPoolError: error => log.warn({ err: error }, 'an idle database connection failed') }
   )
   const slow = config.DATABASE_SLOW_MS
   const prisma = new PrismaClient({ adapter, log: slow > 0 ? [{ emit: 'event', level: 'query' }] : [] })
@@ -43,7 +44,9 @@ async function database (fastify: FastifyInstance) {
       }
     })
     fastify.addHealthCheck('migrations', async () => {
-      const { pending, failed } = await migrationStatus(sql => prisma.$queryRawUnsafe(sql))
+      const { pending, failed } = await migrationStatus(sql => prisma.$queryRawUnsafe(sql)).catch(error => {
+        throw new Error(connectionProblem(error, url) ?? 'the migrations cannot be read')
+      })
       const detail = [...failed.map(name => `${name} failed half-way`), ...pending.map(name => `${name} is pending`)].join(', ')
       return detail === '' ? { ok: true } : { ok: false, detail: `${detail}: run npm run db:migrate` }
     })

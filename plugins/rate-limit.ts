@@ -1,4 +1,4 @@
-import rateLimiter from '@fastify/rate-limit'
+import rateLimiter, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
@@ -13,6 +13,8 @@ async function rateLimit (fastify: FastifyInstance) {
     max: fastify.config.RATE_LIMIT_MAX,
     timeWindow: fastify.config.RATE_LIMIT_WINDOW,
     enableDraftSpec: true,
+    // A client that has hung up has no address any more.
+    keyGenerator: ({ ip }: { ip?: string }) => ip === undefined ? 'gone' : normalizeIP(ip),
     errorResponseBuilder: (_request, { statusCode, max, after }) =>
       Object.assign(new Error(`More than ${max} requests in the window: try again in ${after}.`), { statusCode })
   })

@@ -25,7 +25,7 @@ const MAX_INT = 2_147_483_647
 const kinds = {
   text: { type: 'text', holds: (value: unknown) => typeof value === 'string' && value.isWellFormed() && !value.includes('\0') },
   integer: { type: 'integer', holds: (value: unknown) => Number.isInteger(value) && Math.abs(value as number) <= MAX_INT },
-  time: { type: 'timestamptz', holds: (value: unknown) => typeof value === 'string' && TIME.test(value) && !Number.isNaN(Date.parse(value)) }
+  time: { type: 'timestamptz', holds: (value: unknown) => typeof value === 'string' && TIME.test(value) && isTime(value) }
 }
 
 /**
@@ -70,6 +70,12 @@ export function keyset<T extends { id: string }, Name extends string> (list: str
   }
 }
 
+/** Dates alone that exist: `Date.parse` takes 30 February, and PostgreSQL has no year 0. */
+function isTime (text: string): boolean {
+  const time = new Date(text)
+  return !Number.isNaN(time.getTime()) && time.toISOString() === text && time.getUTCFullYear() > 0
+}
+
 function plain (value: Value): string | number {
   return value instanceof Date ? value.toISOString() : value
 }
@@ -83,7 +89,7 @@ function decode (cursor: string, list: string, sort: string, kind: Kind): Positi
   const position = bytes.toString('base64url') === cursor ? parse(bytes) : undefined
   if (Array.isArray(position) && position.length === 4) {
     const [ofList, ofSort, value, id] = position
-    if (ofList === list && ofSort === sort && kinds[kind].holds(value) && UUID.test(String(id))) return position as unknown as Position
+    if (ofList === list && ofSort === sort && kinds[kind].holds(value) && typeof id === 'string' && UUID.test(id)) return position as unknown as Position
   }
   throw new DomainError('INVALID_CURSOR', 'The cursor does not belong to this list in this order: start again without it.')
 }

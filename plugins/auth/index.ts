@@ -31,6 +31,7 @@ declare module '@fastify/jwt' {
 
 const CLOCK_SKEW_MS = 5_000
 const TOKEN_TYPE = 'at+jwt'
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
  * Bearer tokens (RFC 6750, RFC 9068). Every route is closed unless its config
@@ -59,7 +60,7 @@ async function auth (fastify: FastifyInstance) {
       allowedIss: config.JWT_ISSUER,
       allowedAud: config.JWT_AUDIENCE,
       checkTyp: TOKEN_TYPE,
-      requiredClaims: ['sub', 'exp', 'iat', 'jti', 'scope'],
+      requiredClaims: ['iss', 'aud', 'sub', 'exp', 'iat', 'jti', 'scope'],
       clockTolerance: CLOCK_SKEW_MS,
       cache: true
     } as object,
@@ -112,6 +113,7 @@ async function authenticate (request: FastifyRequest, reply: FastifyReply): Prom
   try {
     if (!request.headers.authorization) throw unauthorized('Send an access token: Authorization: Bearer <token>.')
     await request.jwtVerify()
+    if (!UUID.test(request.user.id)) throw unauthorized('The access token names no user of this service.')
   } catch (error) {
     const { statusCode, message, bearerError = statusCode === 400 ? 'invalid_request' : 'invalid_token' } = error as Unauthorized
     reply.header('www-authenticate', request.headers.authorization ? `Bearer error="${bearerError}"` : 'Bearer')

@@ -8,7 +8,7 @@ interface DatabaseError extends Error { code?: string, meta?: { driverAdapterErr
 const UNAVAILABLE: ProblemInput = { ...statusProblem(503, 'The database cannot be reached.'), headers: { 'retry-after': '2' } }
 const CONTENTION: ProblemInput = { status: 503, code: 'CONTENTION', title: 'Too many changes at once', headers: { 'retry-after': '1' } }
 const EXISTS: ProblemInput = { status: 409, code: 'CONFLICT', title: 'The resource exists already' }
-const DEPENDS: ProblemInput = { status: 409, code: 'CONFLICT', title: 'Other resources depend on this one' }
+const DEPENDS: ProblemInput = { status: 409, code: 'CONFLICT', title: 'A related resource is missing, or depends on this one' }
 
 /** By Prisma's code: https://www.prisma.io/docs/orm/reference/error-reference */
 const byCode: Record<string, ProblemInput> = {

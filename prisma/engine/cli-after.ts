@@ -1,7 +1,9 @@
 // What follows a command of the Prisma CLI: hooks on the end of its process.
 import { spawnSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { commandName } from './cli-config.ts'
-import { ENGINE_TITLE, readOwner } from './owner.ts'
+import { ENGINE_TITLE, SET_UP_MARK, readOwner } from './owner.ts'
 
 const RELEASE_MS = 10_000
 const POLL_MS = 10
@@ -18,7 +20,10 @@ export function afterCommand (dataDir: string | undefined): void {
   Object.defineProperty(globalThis, REGISTERED, { value: true })
   process.once('exit', (code) => {
     if (code === 0 && changesSchema()) generate()
-    if (dataDir !== undefined) waitForEngine(dataDir)
+    if (dataDir === undefined) return
+    // An emptied database is to be set up again by the next `npm start`.
+    if (commandName() === 'migrate reset') rmSync(join(dataDir, SET_UP_MARK), { force: true })
+    waitForEngine(dataDir)
   })
 }
 

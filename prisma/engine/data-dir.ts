@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SOCKET, readOwner, removeOwner, writeOwner } from './owner.ts'
@@ -19,6 +19,12 @@ export class DataDirError extends Error {
   override name = 'DataDirError'
   /** Another process has the folder: it may let go of it. */
   held = false
+
+  constructor (message: string, options?: ErrorOptions) {
+    super(message, options)
+    // Whoever prints it prints what the operator needs, not where it was noticed.
+    this.stack = message
+  }
 }
 
 /** Held while this process owns a data folder; the system frees it when the process dies. */
@@ -34,7 +40,7 @@ export interface Hold {
  */
 export function prepareDataDir (dataDir: string): string {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makeFolder(dataDir)
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
@@ -53,6 +59,19 @@ export function prepareDataDir (dataDir: string): string {
     throw new DataDirError(`The data folder ${real} was made by PostgreSQL ${major} and the embedded one is ${MAJOR}: set DATA_DIR to another folder, or move the data with the version that made it.`)
   }
   return real
+}
+
+// Not recursive: under /proc, say, Node's recursive mkdir never returns.
+function makeFolder (path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && statSync(path).isDirectory()) return
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error
+    makeFolder(dirname(path))
+    mkdirSync(path, { mode: 0o700 })
+  }
 }
 
 /** Where the PostgreSQL cluster of a data folder is. */

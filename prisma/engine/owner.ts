@@ -12,6 +12,9 @@ export const SOCKET = '.s.PGSQL.5432'
 export const ENGINE_TITLE = 'the Prisma CLI'
 export const STUDIO_TITLE = 'Prisma Studio'
 
+/** A file in the data folder: `npm start` has migrated and seeded the database. */
+export const SET_UP_MARK = 'set-up'
+
 /** Who holds a data folder; `url` appears when the database answers. */
 export interface Owner { pid: number, startedAt: string, title: string, url?: string }
 

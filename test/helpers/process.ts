@@ -30,8 +30,8 @@ export async function run (cwd: string, command: string, args: string[], env: Re
   return { code, output: output() }
 }
 
-/** `npm start` in a folder, until it is ready. Ends with the test. */
-export async function startService (t: Test, cwd: string, env: Record<string, string> = {}): Promise<Service> {
+/** `npm start` in a folder, until /health/ready answers with the status. Ends with the test. */
+export async function startService (t: Test, cwd: string, env: Record<string, string> = {}, status = 200): Promise<Service> {
   const port = await freePort()
   const { child, output } = start(cwd, 'npm', ['start'], { PORT: String(port), ...env })
   const url = `http://127.0.0.1:${port}`
@@ -43,7 +43,7 @@ export async function startService (t: Test, cwd: string, env: Record<string, st
   }
   t.teardown(() => stop('SIGKILL'))
   const deadline = Date.now() + UP_MS
-  while (!await isReady(url)) {
+  while (!await answers(`${url}/health/ready`, status)) {
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`npm start is not ready:\n${output()}`)
     await sleep(POLL_MS)
   }
@@ -75,9 +75,9 @@ async function ended (child: ChildProcess): Promise<number | null> {
   return child.exitCode
 }
 
-async function isReady (url: string): Promise<boolean> {
+async function answers (url: string, status: number): Promise<boolean> {
   try {
-    return (await fetch(`${url}/health/ready`)).status === 200
+    return (await fetch(url)).status === status
   } catch {
     return false
   }

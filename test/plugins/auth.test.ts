@@ -86,6 +86,9 @@ const badTokens: [string, string][] = [
   ['an expired token', `Bearer ${sign({ ...claims, iat: 1000, exp: 2000 }, { expiresIn: undefined })}`],
   ['a token for later', `Bearer ${sign({ ...claims, nbf: Math.floor(Date.now() / 1000) + 600 })}`],
   ['no expiry', `Bearer ${sign(claims, { expiresIn: undefined })}`],
+  ['no issuer', `Bearer ${sign({ ...claims, iss: undefined })}`],
+  ['no audience', `Bearer ${sign({ ...claims, aud: undefined })}`],
+  ['a subject that is no user id', `Bearer ${sign({ ...claims, sub: 'a\0b' })}`],
   ['no subject', `Bearer ${sign({ ...claims, sub: undefined })}`],
   ['alg none', `Bearer ${Buffer.from(JSON.stringify({ alg: 'none', typ: 'at+jwt', kid: key?.kid })).toString('base64url')}.${valid.split('.')[1]}.`],
   ['HS256 signed with the public key', `Bearer ${createSigner({ key: key?.publicPem.replace('PUBLIC', 'SECRET'), algorithm: 'HS256', kid: key?.kid, header: { typ: 'at+jwt' } } as never)(claims as never)}`]

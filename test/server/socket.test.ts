@@ -49,6 +49,36 @@ for (const [name, text] of [
   })
 }
 
+t.test('without a Host, the answer has the headers of any other', async (t) => {
+  const app = await listening(t)
+  const answer = await raw(app, 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n')
+  t.match(answer, /x-content-type-options: nosniff/i)
+  t.match(answer, /x-request-id: /i)
+})
+
+t.test('an unknown expectation is ignored', async (t) => {
+  const app = await listening(t)
+  t.match(await raw(app, 'GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: weird\r\nConnection: close\r\n\r\n'), /^HTTP\/1.1 200 /)
+})
+
+t.test('clients that reset the connection at once are no errors of the service', async (t) => {
+  const failures: unknown[] = []
+  const app = await buildApp(t, {}, app => app.addHook('onError', async (_request, _reply, error) => { failures.push(error) }))
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  for (let i = 0; i < 30; i++) {
+    await new Promise<void>(resolve => {
+      const socket = connect(port, '127.0.0.1', () => {
+        socket.write('GET /products HTTP/1.1\r\nHost: x\r\n\r\n')
+        socket.resetAndDestroy()
+      })
+      socket.on('close', () => resolve()).on('error', () => {})
+    })
+  }
+  t.equal((await app.inject('/products')).statusCode, 200)
+  t.same(failures, [])
+})
+
 t.test('a request that does not arrive in time is a 408 problem', async (t) => {
   const app = await listening(t, { REQUEST_TIMEOUT_MS: 200 })
   const answer = await raw(app, 'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"ema')

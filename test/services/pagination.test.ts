@@ -65,6 +65,7 @@ t.test('a cursor that is not from this list in this order is refused', async (t)
     'without an id': forged(['things', 'name', 'x']),
     'with an id that is none': forged(['things', 'name', 'x', "' OR 1=1"]),
     'with an id of the wrong type': forged(['things', 'name', 'x', [id, id]]),
+    'with an id in an array': forged(['things', 'name', 'x', [id]]),
     'with a number for text': forged(['things', 'name', 1, id]),
     'with NUL in the text': forged(['things', 'name', 'a\0b', id]),
     'with half a surrogate pair': forged(['things', 'name', '\ud800', id])
@@ -73,7 +74,7 @@ t.test('a cursor that is not from this list in this order is refused', async (t)
 })
 
 t.test('a value that the column cannot hold is refused', async (t) => {
-  const bad = { size: ['7', 1.5, 2 ** 31, -(2 ** 31) - 1, null, 1e300], at: ['yesterday', '2026-13-25T09:36:16.123Z', '2026-11-25', 0, '+275760-09-13T00:00:00.001Z'] }
+  const bad = { size: ['7', 1.5, 2 ** 31, -(2 ** 31) - 1, null, 1e300], at: ['yesterday', '2026-13-25T09:36:16.123Z', '2026-02-30T00:00:00.000Z', '0000-01-01T00:00:00.000Z', '2026-11-25', 0, '+275760-09-13T00:00:00.001Z'] }
   for (const sort of ['size', 'at'] as const) {
     for (const value of bad[sort]) t.throws(() => list.seek(sort, { cursor: forged(['things', sort, value, id]) }), { code: 'INVALID_CURSOR' }, `${sort}: ${value}`)
   }
