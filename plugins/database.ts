@@ -12,7 +12,8 @@ declare module 'fastify' {
   }
 }
 
-const CONNECT_TIMEOUT_MS = 5_000
+/** Also how long a query waits for a free connection: as long as a transaction waits to begin. */
+const CONNECT_TIMEOUT_MS = 15_000
 const IDLE_TIMEOUT_MS = 30_000
 
 /** Prisma on DATABASE_URL, or on the embedded PostgreSQL of DATA_DIR. */
