@@ -1,24 +1,6 @@
-import { generateKeyPairSync } from 'node:crypto'
-import Fastify from 'fastify'
-import app from '../app.ts'
-import { loadConfig } from '../plugins/config/index.ts'
-import { serverOptions } from '../server.ts'
+import { withOfflineApp } from './offline-app.ts'
 
-/**
- * The OpenAPI document of the service as JSON text, built the way the service is.
- * It depends on the code alone: no environment, and a database that is never asked.
- */
+/** The OpenAPI document of the service as JSON text, built the way the service is. */
 export async function openapiDocument (): Promise<string> {
-  const config = loadConfig({
-    NODE_ENV: 'test',
-    LOG_LEVEL: 'silent',
-    DATABASE_URL: 'postgresql://localhost/never-asked',
-    JWT_PRIVATE_KEY: String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
-  })
-  const fastify = Fastify(serverOptions(config))
-  await fastify.register(app, { config })
-  await fastify.ready()
-  const text = `${JSON.stringify(fastify.swagger(), null, 2)}\n`
-  await fastify.close()
-  return text
+  return await withOfflineApp(fastify => `${JSON.stringify(fastify.swagger(), null, 2)}\n`)
 }
