@@ -25,7 +25,7 @@ const RARE = 'needle'
 const INSERT = `
   INSERT INTO products (id, sku, name, description, price_amount, price_currency, stock, created_at, updated_at)
   SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid,
-    'SKU-' || n, CASE WHEN n % 100000 = 0 THEN 'Needle ' WHEN n % 4 = 0 THEN 'Chair ' ELSE 'Lamp ' END || substr(hash, 20, 5), 'Number ' || n || ' of many, ' || repeat(hash, 3),
+    'SKU-' || n, substr(hash, 20, 5) || CASE WHEN n % 100000 = 0 THEN ' needle' WHEN n % 4 = 0 THEN ' chair' ELSE ' lamp' END, 'Number ' || n || ' of many, ' || repeat(hash, 3),
     ('x' || substr(hash, 25, 8))::bit(32)::bigint % 10000, 'EUR', n % 500, at, at
   FROM (SELECT n, md5(n::text) AS hash, timestamptz '2026-01-01' + (n / 50) * interval '1 ms' FROM generate_series(1, $1::integer) AS n) AS numbered (n, hash, at)`
 

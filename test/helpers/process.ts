@@ -84,10 +84,10 @@ async function answers (url: string, status: number): Promise<boolean> {
 }
 
 /** JSON over HTTP: the status, the headers and the parsed body. */
-export async function call (url: string, { token, body, method = body === undefined ? 'GET' : 'POST' }: { token?: string, body?: object, method?: string } = {}) {
+export async function call (url: string, { token, body, headers, method = body === undefined ? 'GET' : 'POST' }: { token?: string, body?: object, headers?: Record<string, string>, method?: string } = {}) {
   const response = await fetch(url, {
     method,
-    headers: { ...token ? { authorization: `Bearer ${token}` } : {}, ...body ? { 'content-type': 'application/json' } : {} },
+    headers: { ...token ? { authorization: `Bearer ${token}` } : {}, ...body ? { 'content-type': 'application/json' } : {}, ...headers },
     body: body ? JSON.stringify(body) : undefined
   })
   const text = await response.text()

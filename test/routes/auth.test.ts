@@ -42,6 +42,10 @@ t.test('a registration that does not fit is refused, place by place', async (t) 
     'an address that is none': [someone({ email: 'ada' }), ['#/body/email']],
     'an address with a blank': [someone({ email: ' ada@example.com' }), ['#/body/email']],
     'an address with confusables': [someone({ email: 'аdа@example.com' }), ['#/body/email']],
+    'an address with confusables that lower case makes ASCII': [someone({ email: '\u212Aeel@example.com' }), ['#/body/email']],
+    'an address with confusables in its domain': [someone({ email: 'ada@еxample.com' }), ['#/body/email']],
+    'an address in full width': [someone({ email: 'ada\uFF20example.com' }), ['#/body/email']],
+    'an address with a zero-width joiner': [someone({ email: 'a\u200Dda@example.com' }), ['#/body/email']],
     'a long address': [someone({ email: `${'a'.repeat(250)}@example.com` }), ['#/body/email']],
     'a short password': [someone({ password: 'elevenchars' }), ['#/body/password']],
     'a long password': [someone({ password: 'a'.repeat(129) }), ['#/body/password']],
@@ -79,6 +83,12 @@ t.test('signing in gives tokens, which no cache may keep', async (t) => {
   t.equal(response.headers['cache-control'], 'no-store')
   const me = await app.inject({ url: '/users/me', headers: bearer(response.json().accessToken) })
   t.equal(me.json().email, 'ada@example.com')
+})
+
+t.test('a password of 10 KB is not even hashed', async (t) => {
+  const response = await post('login', { email: ada.email, password: 'a'.repeat(10_240) })
+  t.equal(response.statusCode, 400)
+  t.same(errorsOf(response), ['#/body/password'])
 })
 
 t.test('forms are taken too', async (t) => {

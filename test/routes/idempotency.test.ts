@@ -45,6 +45,14 @@ t.test('the key of another user is another key', async (t) => {
   t.not(theirs.json().id, mine.json().id)
 })
 
+t.test('a key is of one route: others do not know it', async (t) => {
+  const first = await order('routes')
+  const step = (name: string) => app.inject({ method: 'POST', url: `/orders/${first.json().id}/${name}`, headers: { ...bearer(user.token), 'idempotency-key': 'routes' } })
+  t.equal((await step('pay')).json().status, 'paid')
+  t.equal((await step('cancel')).json().status, 'cancelled')
+  t.equal((await order('routes')).body, first.body)
+})
+
 t.test('what failed may be tried again with its key', async (t) => {
   const { id } = await newProduct(app, { stock: 0 })
   const attempt = () => app.inject({ method: 'POST', url: '/orders', headers: { ...bearer(user.token), 'idempotency-key': 'd' }, payload: { items: [{ productId: id, quantity: 1 }] } })

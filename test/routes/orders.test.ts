@@ -125,10 +125,10 @@ t.test('an order takes a hundred products', async (t) => {
 })
 
 t.test('orders at once never take more than there is', async (t) => {
-  const { id } = await newProduct(app, { stock: 10 })
-  const responses = await Promise.all(Array.from({ length: 40 }, () => order([[id, 1]])))
-  t.equal(responses.filter(({ statusCode }) => statusCode === 201).length, 10)
-  t.equal(responses.filter(({ statusCode }) => statusCode === 409).length, 30)
+  const { id } = await newProduct(app, { stock: 20 })
+  const responses = await Promise.all(Array.from({ length: 200 }, () => order([[id, 1]])))
+  t.equal(responses.filter(({ statusCode }) => statusCode === 201).length, 20)
+  t.equal(responses.filter(response => response.statusCode === 409 && response.json().code === 'OUT_OF_STOCK').length, 180)
   t.equal(await stockOf(id), 0)
 })
 
@@ -179,6 +179,41 @@ t.test('orders can be listed by state', async (t) => {
   t.same((await get('?status=paid', token)).json().items.map((order: { id: string }) => order.id), [paid])
   t.same((await get('?status=shipped', token)).json().items, [])
   t.equal((await get('?status=lost', token)).statusCode, 400)
+})
+
+t.test('another\'s cursor leads nowhere but through one\'s own orders', async (t) => {
+  const { id } = await newProduct(app, { stock: 100 })
+  const other = await registered(app)
+  const mine = (await order([[id, 1]], other.token)).json().id
+  for (let count = 0; count < 3; count++) await order([[id, 1]])
+  const { nextCursor } = (await get('?limit=1')).json()
+  t.same((await get(`?limit=100&cursor=${nextCursor}`, other.token)).json().items.map((order: { id: string }) => order.id), [mine])
+})
+
+t.test('a query that does not fit is refused', async (t) => {
+  const cursorOf = (...position: unknown[]) => `cursor=${Buffer.from(JSON.stringify(position)).toString('base64url')}`
+  const time = '2026-11-25T09:36:16.000Z'
+  t.equal((await get(`?${cursorOf('orders', '-createdAt', time, NOBODY)}`)).statusCode, 200)
+  const cursors = [
+    cursorOf('products', '-createdAt', time, NOBODY),
+    cursorOf('orders', 'createdAt', time, NOBODY),
+    cursorOf('orders', '-createdAt', '2026-02-30T00:00:00.000Z', NOBODY),
+    cursorOf('orders', '-createdAt', 0, NOBODY),
+    cursorOf('orders', '-createdAt', time, "' OR 1=1"),
+    cursorOf('orders', '-createdAt', time, NOBODY).slice(0, -3),
+    'cursor=forged'
+  ]
+  for (const query of cursors) t.match(await get(`?${query}`).then(response => ({ ...response.json(), query })), { status: 400, code: 'INVALID_CURSOR' }, query)
+  for (const query of ['limit=0', 'limit=-1', 'limit=101', 'limit=1e9', 'limit=5%20', 'limit=', 'limit=5&limit=6', 'sort=createdAt', `userId=${NOBODY}`, 'status=', 'status=paid&status=pending', 'cursor=', 'cursor=%00']) {
+    t.equal((await get(`?${query}`)).statusCode, 400, query)
+  }
+})
+
+t.test('an id that is none is refused', async (t) => {
+  for (const id of ['1', 'null', `urn:uuid:${NOBODY}`, `${NOBODY}0`, NOBODY.replaceAll('-', ''), '%00', "'%20OR%201=1", 'g'.repeat(36), 'x'.repeat(200)]) {
+    t.equal((await get(`/${id}`)).statusCode, 400, id)
+    for (const step of ['pay', 'cancel', 'ship']) t.equal((await app.inject({ method: 'POST', url: `/orders/${id}/${step}`, headers: bearer(admin.token) })).statusCode, 400, `${step} ${id}`)
+  }
 })
 
 t.test('without a token there are no orders', async (t) => {

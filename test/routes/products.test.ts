@@ -51,7 +51,9 @@ t.test('what there is not is 404', async (t) => {
 })
 
 t.test('an id that is none is refused', async (t) => {
-  for (const id of ['1', 'null', `urn:uuid:${NOBODY}`, `${NOBODY}0`, '%00', "'%20OR%201=1"]) t.equal((await app.inject(`/products/${id}`)).statusCode, 400, id)
+  for (const id of ['1', 'null', `urn:uuid:${NOBODY}`, `${NOBODY}0`, '%00', "'%20OR%201=1"]) {
+    for (const response of [await app.inject(`/products/${id}`), await patch(id, { stock: 1 }), await remove(id)]) t.equal(response.statusCode, 400, id)
+  }
 })
 
 t.test('an id in upper case is the same id', async (t) => {
