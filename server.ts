@@ -71,7 +71,7 @@ function answerClientError (this: FastifyInstance, error: NodeJS.ErrnoException,
 }
 
 function rawProblem (problem: ProblemInput, fastify: FastifyInstance, id: string): { headers: Record<string, string>, body: string } {
-  const secure = fastify.hasDecorator('securityHeaders') ? fastify.securityHeaders : {}
+  const secure = fastify.hasDecorator('securityHeaders') ? fastify.getDecorator<Record<string, string>>('securityHeaders') : {}
   return {
     headers: { ...secure, 'content-type': PROBLEM_TYPE, 'x-request-id': id },
     body: JSON.stringify(problemBody(problem, id))

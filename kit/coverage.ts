@@ -1,4 +1,4 @@
-// Reports the line coverage of the last `npm test` and fails below the percentage given.
+// Reports the line coverage of the last `npm run test:coverage` and fails below the percentage given.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -30,7 +30,9 @@ function isInstalled () {
     const present = JSON.parse(readFileSync(join(root, 'node_modules/.package-lock.json'), 'utf8')).packages
     const production = process.env.NODE_ENV === 'production'
     return existsSync(pinnedNode) && Object.entries(wanted).every(([path, { version, optional, dev, devOptional }]) =>
-      path === '' || (present[path] ? present[path].version === version : optional || (production && (dev || devOptional))))
+      path === '' || (present[path]
+        ? present[path].version === version && (present[path].optional || existsSync(join(root, path)))
+        : optional || (production && (dev || devOptional))))
   } catch {
     return false
   }

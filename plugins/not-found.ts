@@ -36,7 +36,7 @@ async function notFound (fastify: FastifyInstance) {
   // Guessing paths counts like any other request, where requests are counted.
   let limit: preHandlerAsyncHookHandler | undefined
   fastify.addHook('onReady', async () => {
-    if (fastify.hasDecorator('rateLimit')) limit = fastify.rateLimit() as preHandlerAsyncHookHandler
+    if (fastify.hasDecorator('rateLimit')) limit = fastify.getDecorator<() => preHandlerAsyncHookHandler>('rateLimit').call(fastify)
   })
   fastify.setNotFoundHandler({ preHandler: async (request: FastifyRequest, reply: FastifyReply) => await limit?.call(fastify, request, reply) }, answer)
 }

@@ -26,7 +26,7 @@ async function docs (fastify: FastifyInstance) {
     scope.addHook('onRoute', route => {
       route.config = { ...route.config, public: true }
     })
-    await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: PAGE_CSP, uiConfig: { persistAuthorization: false, docExpansion: 'list', deepLinking: true } })
+    await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: PAGE_CSP, theme: { title: 'API reference' }, uiConfig: { persistAuthorization: false, docExpansion: 'list', deepLinking: true } })
   })
 }
 

@@ -7,7 +7,7 @@ import { PROBLEM_TYPE, Problem, problemBody, type ProblemInput } from './problem
 declare module 'fastify' {
   interface FastifyInstance {
     /** Says, from an onRoute hook, that a route may answer with problems of these statuses. */
-    declareProblems: (route: RouteOptions, ...statuses: number[]) => void
+    declareProblems: (route: import('fastify').RouteOptions, ...statuses: number[]) => void
   }
   interface FastifyReply {
     /** Answers with a problem of this status (RFC 9457). */

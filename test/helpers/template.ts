@@ -47,7 +47,9 @@ async function serverTemplate (server: string): Promise<string> {
     await withServer(server, `CREATE DATABASE ${name}`)
   } catch (error) {
     // duplicate_database, or two that create it at once
-    if (['42P04', '23505'].includes((error as pg.DatabaseError).code ?? '')) return name
+    const { code = '' } = error as pg.DatabaseError
+    if (code === '42P04' || code === '23505') return name
+    if (code === '42501') throw new Error('The tests make databases of their own: give the role of TEST_DATABASE_URL (or DATABASE_URL) the right to, or unset it.')
     throw error
   }
   await applyMigrations(databaseUrl(server, name))
@@ -80,7 +82,7 @@ async function withServer (url: string, sql: string): Promise<void> {
   }
 }
 
-// Run by itself (tap's `before`), it makes the template, so that test files need not race for it.
+// Run by itself, before the tests, it makes the template, so that test files need not race for it.
 if (import.meta.main) {
   const server = process.env.TEST_DATABASE_URL
   await (server ? serverTemplate(server) : embeddedTemplate())
