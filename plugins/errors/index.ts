@@ -38,7 +38,11 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
     route.schema = { ...route.schema, response }
   })
   // What every operation may answer; a route declares what is its own.
-  fastify.addHook('onRoute', route => fastify.declareProblems(route, 400, 500, 503))
+  fastify.addHook('onRoute', route => {
+    fastify.declareProblems(route, 400, 500, 503)
+    // A parameter may be longer than the router takes.
+    if (route.url.includes('/:')) fastify.declareProblems(route, 414)
+  })
 
   fastify.decorateReply('problem', function (status, detail) {
     return send(this.request, this, statusProblem(status, detail))
