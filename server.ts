@@ -47,7 +47,7 @@ export function serverOptions (config: Config): FastifyHttpOptions<Server> {
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => {
       const status = error.statusCode ?? 400
-      const { headers, body } = rawProblem(statusProblem(status, 'The URL is malformed.'), request.server, request.id)
+      const { headers, body } = rawProblem(statusProblem(status, status === 400 ? 'The URL is malformed.' : undefined), request.server, request.id)
       reply.raw.writeHead(status, headers).end(body)
     }
   }

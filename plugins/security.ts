@@ -13,7 +13,7 @@ declare module 'fastify' {
 }
 
 const PREFLIGHT_SECONDS = 7200
-const EXPOSED = ['ETag', 'Idempotency-Replayed', 'Link', 'Location', 'Retry-After', 'WWW-Authenticate', 'X-Request-Id', 'RateLimit', 'RateLimit-Policy']
+const EXPOSED = ['Deprecation', 'ETag', 'Idempotency-Replayed', 'Link', 'Location', 'Retry-After', 'Sunset', 'WWW-Authenticate', 'X-Request-Id', 'RateLimit', 'RateLimit-Policy']
 
 /** Security headers on every response, and CORS for the origins of ALLOWED_ORIGINS. */
 async function security (fastify: FastifyInstance) {

@@ -14,6 +14,8 @@ declare module 'fastify' {
 }
 
 const CHECK_TIMEOUT_MS = 2_000
+/** Probes come every few seconds anyway. */
+const RETRY_AFTER_SECONDS = '5'
 
 const Status = Type.Enum(['ok', 'unavailable'])
 const Health = Type.Object({
@@ -55,6 +57,7 @@ async function health (fastify: FastifyInstance) {
     const status = results.every(([, result]) => result.status === 'ok') ? 'ok' : 'unavailable'
     for (const [name, { detail }] of results) if (detail !== undefined) request.log.warn({ check: name, detail }, 'not ready')
     reply.header('cache-control', 'no-store').code(status === 'ok' ? 200 : 503)
+    if (status !== 'ok') reply.header('retry-after', RETRY_AFTER_SECONDS)
     return { status, ...holdsToken(request, fastify.config.METRICS_TOKEN) ? { checks: Object.fromEntries(results) } : {} }
   })
 }

@@ -1,45 +1,52 @@
-import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifySchemaValidationError } from 'fastify'
+import { kitProblems, type KitCode } from './kinds.ts'
 import type { ProblemBody, ProblemInput } from './problem.ts'
 
-/** Title and code of the problems that the kit itself reports, by status. */
-const byStatus: Record<number, [code: string, title: string]> = {
-  400: ['BAD_REQUEST', 'The request is malformed'],
-  401: ['UNAUTHORIZED', 'Authentication is required'],
-  403: ['FORBIDDEN', 'Not allowed'],
-  404: ['NOT_FOUND', 'Not found'],
-  405: ['METHOD_NOT_ALLOWED', 'The resource does not support this method'],
-  408: ['REQUEST_TIMEOUT', 'The request did not arrive in time'],
-  413: ['PAYLOAD_TOO_LARGE', 'The request body is too large'],
-  414: ['URI_TOO_LONG', 'The URL is too long'],
-  415: ['UNSUPPORTED_MEDIA_TYPE', 'The media type of the request body is not supported'],
-  409: ['CONFLICT', 'The request conflicts with the state of the resource'],
-  412: ['PRECONDITION_FAILED', 'The resource has changed'],
-  422: ['UNPROCESSABLE', 'The request cannot be carried out as it stands'],
-  428: ['PRECONDITION_REQUIRED', 'The request must be conditional'],
-  429: ['RATE_LIMITED', 'Too many requests'],
-  431: ['HEADERS_TOO_LARGE', 'The request headers are too large'],
-  500: ['INTERNAL_ERROR', 'The service failed'],
-  503: ['UNAVAILABLE', 'The service is not available']
+/** The kit's problem for each status that the framework or a plugin may ask for. */
+const byStatus: Record<number, KitCode> = {
+  400: 'BAD_REQUEST',
+  401: 'UNAUTHORIZED',
+  403: 'FORBIDDEN',
+  404: 'NOT_FOUND',
+  405: 'METHOD_NOT_ALLOWED',
+  408: 'REQUEST_TIMEOUT',
+  409: 'CONFLICT',
+  412: 'PRECONDITION_FAILED',
+  413: 'PAYLOAD_TOO_LARGE',
+  414: 'URI_TOO_LONG',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+  422: 'UNPROCESSABLE',
+  428: 'PRECONDITION_REQUIRED',
+  429: 'RATE_LIMITED',
+  431: 'HEADERS_TOO_LARGE',
+  500: 'INTERNAL_ERROR',
+  503: 'UNAVAILABLE'
 }
 
 /** Codes of Fastify's own errors that deserve a name of their own. */
-const byFastifyCode: Record<string, [code: string, title: string]> = {
-  FST_ERR_CTP_EMPTY_JSON_BODY: ['MALFORMED_BODY', 'The request body is malformed'],
-  FST_ERR_CTP_INVALID_JSON_BODY: ['MALFORMED_BODY', 'The request body is malformed'],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['MALFORMED_BODY', 'The request body is malformed']
+const byFastifyCode: Record<string, KitCode> = {
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'MALFORMED_BODY',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'MALFORMED_BODY',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'MALFORMED_BODY'
+}
+
+/** A problem of the kit, by its code. */
+export function kitProblem (code: KitCode, detail?: string): ProblemInput {
+  const { status, title } = kitProblems[code]
+  return { status, code, title, detail }
 }
 
 /** The problem of a status alone, for example 404. */
 export function statusProblem (status: number, detail?: string): ProblemInput {
-  const [code, title] = byStatus[status] ?? byStatus[status >= 500 ? 500 : 400] ?? ['ERROR', STATUS_CODES[status] ?? 'Error']
-  return { status, code, title, detail }
+  const code = byStatus[status] ?? (status >= 500 ? 'INTERNAL_ERROR' : 'BAD_REQUEST')
+  return { ...kitProblem(code, detail), status }
 }
 
 /** The problem of an error with a 4xx status that the framework or a plugin threw. */
 export function frameworkProblem (error: FastifyError, status: number): ProblemInput {
   const named = byFastifyCode[error.code]
-  return { ...statusProblem(status, sentence(error.message)), ...named ? { code: named[0], title: named[1] } : {} }
+  const detail = sentence(error.message)
+  return named ? kitProblem(named, detail) : statusProblem(status, detail)
 }
 
 /** The problem of input that does not fit its schema. */
@@ -48,7 +55,7 @@ export function validationProblem (error: FastifyError): ProblemInput {
   const part = context === 'querystring' ? 'query' : context
   const errors = (error.validation ?? []).map(issue => pointTo(part, issue))
   const detail = errors.length === 1 && errors[0] ? `${errors[0].pointer} ${errors[0].detail}.` : `${errors.length} places of the request do not fit its schema.`
-  return { status: 400, code: 'VALIDATION_FAILED', title: 'The request does not fit its schema', detail, errors }
+  return { ...kitProblem('VALIDATION_FAILED', detail), errors }
 }
 
 function pointTo (part: string, { instancePath, keyword, params, message }: FastifySchemaValidationError): NonNullable<ProblemBody['errors']>[number] {

@@ -1,14 +1,14 @@
-import { statusProblem } from './catalogue.ts'
+import { kitProblem } from './catalogue.ts'
 import type { ProblemInput } from './problem.ts'
 
 /** What Prisma's driver adapters say of a failure, whichever query met it. */
 interface Cause { kind?: string, originalCode?: string }
 interface DatabaseError extends Error { code?: string, meta?: { driverAdapterError?: { cause?: Cause } }, cause?: Cause }
 
-const UNAVAILABLE: ProblemInput = { ...statusProblem(503, 'The database cannot be reached.'), headers: { 'retry-after': '2' } }
-const CONTENTION: ProblemInput = { status: 503, code: 'CONTENTION', title: 'Too many changes at once', headers: { 'retry-after': '1' } }
-const EXISTS: ProblemInput = { status: 409, code: 'CONFLICT', title: 'The resource exists already' }
-const DEPENDS: ProblemInput = { status: 409, code: 'CONFLICT', title: 'A related resource is missing, or depends on this one' }
+const UNAVAILABLE: ProblemInput = kitProblem('UNAVAILABLE', 'The database cannot be reached.')
+const CONTENTION: ProblemInput = { ...kitProblem('CONTENTION'), headers: { 'retry-after': '1' } }
+const EXISTS: ProblemInput = kitProblem('CONFLICT', 'The resource exists already.')
+const DEPENDS: ProblemInput = kitProblem('CONFLICT', 'A related resource is missing, or depends on this one.')
 
 /** By Prisma's code: https://www.prisma.io/docs/orm/reference/error-reference */
 const byCode: Record<string, ProblemInput> = {
@@ -21,7 +21,7 @@ const byCode: Record<string, ProblemInput> = {
   P2002: EXISTS,
   P2003: DEPENDS,
   P2014: DEPENDS,
-  P2025: statusProblem(404),
+  P2025: kitProblem('NOT_FOUND'),
   P2028: UNAVAILABLE,
   P2034: CONTENTION
 }

@@ -2,12 +2,15 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import fp from 'fastify-plugin'
 import { frameworkProblem, statusProblem, validationProblem } from './catalogue.ts'
 import { databaseProblem } from './database-errors.ts'
+import { kitProblems, type ProblemKind } from './kinds.ts'
 import { PROBLEM_TYPE, Problem, problemBody, type ProblemInput } from './problem.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Says, from an onRoute hook, that a route may answer with problems of these statuses. */
     declareProblems: (route: import('fastify').RouteOptions, ...statuses: number[]) => void
+    /** Every kind of problem that the service may report, by code. */
+    problemKinds: ReadonlyMap<string, ProblemKind>
   }
   interface FastifyReply {
     /** Answers with a problem of this status (RFC 9457). */
@@ -16,12 +19,16 @@ declare module 'fastify' {
 }
 
 export interface ErrorsOptions {
-  /** Status and title of the domain's error codes. */
-  problems?: Record<string, { status: number, title: string }>
+  /** Status, title and documentation of the domain's error codes. */
+  problems?: Record<string, ProblemKind>
 }
+
+/** What a client is told to wait when nobody knows better: databases are back within seconds. */
+const RETRY_AFTER_SECONDS = '2'
 
 async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOptions) {
   fastify.addSchema(Problem)
+  fastify.decorate('problemKinds', new Map<string, ProblemKind>([...Object.entries(kitProblems), ...Object.entries(problems)]))
   fastify.decorate('declareProblems', (route, ...statuses) => {
     const response = { ...route.schema?.response as Record<string, unknown> }
     for (const status of statuses) response[status] ??= { $ref: 'Problem#' }
@@ -31,7 +38,11 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
     route.schema = { ...route.schema, response }
   })
   // What every operation may answer; a route declares what is its own.
-  fastify.addHook('onRoute', route => fastify.declareProblems(route, 400, 500, 503))
+  fastify.addHook('onRoute', route => {
+    fastify.declareProblems(route, 400, 500, 503)
+    // A parameter may be longer than the router takes.
+    if (route.url.includes('/:')) fastify.declareProblems(route, 414)
+  })
 
   fastify.decorateReply('problem', function (status, detail) {
     return send(this.request, this, statusProblem(status, detail))
@@ -46,7 +57,8 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
   function toProblem (error: FastifyError & { issues?: { path: string, detail: string }[] }): ProblemInput {
     const domain = Object.hasOwn(problems, error.code ?? '') ? problems[error.code] : undefined
     if (domain) {
-      return { ...domain, code: error.code, detail: error.message, errors: error.issues?.map(({ path, detail }) => ({ pointer: `#/body${path}`, detail })) }
+      const { status, title } = domain
+      return { status, title, code: error.code, detail: error.message, errors: error.issues?.map(({ path, detail }) => ({ pointer: `#/body${path}`, detail })) }
     }
     if (error.validation) return validationProblem(error)
     const database = databaseProblem(error as Error)
@@ -68,6 +80,7 @@ function describe (status: number): object {
 
 function send (request: FastifyRequest, reply: FastifyReply, problem: ProblemInput): FastifyReply {
   if (problem.headers) reply.headers(problem.headers)
+  if ((problem.status === 429 || problem.status === 503) && !reply.hasHeader('retry-after')) reply.header('retry-after', RETRY_AFTER_SECONDS)
   return reply
     .code(problem.status)
     .type(PROBLEM_TYPE)

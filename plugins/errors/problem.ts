@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { problemType } from './kinds.ts'
 
 /** The media type of every error body. https://www.rfc-editor.org/rfc/rfc9457#section-3 */
 export const PROBLEM_TYPE = 'application/problem+json'
@@ -14,7 +15,7 @@ const Issue = Type.Object({
 
 /** The one shape of every error body (RFC 9457). */
 export const Problem = Type.Object({
-  type: Type.String({ format: 'uri-reference', maxLength: 256, description: 'Identifies the kind of problem' }),
+  type: Type.String({ format: 'uri-reference', maxLength: 256, description: 'The kind of problem: the path of its documentation' }),
   title: Type.String({ maxLength: 256, pattern: TEXT, description: 'The kind of problem, for people' }),
   status: Type.Integer({ minimum: 400, maximum: 599, format: 'int32', description: 'The HTTP status code' }),
   detail: Type.String({ maxLength: 4096, pattern: TEXT, description: 'This occurrence, for people' }),
@@ -52,7 +53,7 @@ export interface ProblemInput {
 /** The body of a problem. Without a detail the title serves. */
 export function problemBody ({ status, code, title, detail, errors }: ProblemInput, requestId: string): ProblemBody {
   return {
-    type: `/problems/${code.toLowerCase().replaceAll('_', '-')}`,
+    type: problemType(code),
     title,
     status,
     detail: clip(detail ?? `${title}.`, 4096),

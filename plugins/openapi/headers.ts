@@ -5,29 +5,34 @@ const headers = {
   RateLimit: { description: 'Requests that remain (r) and seconds until the window ends (t); IETF draft', schema: { type: 'string', maxLength: 128, pattern: '^"[a-z-]+";r=[0-9]+;t=[0-9]+$' } },
   'RateLimit-Policy': { description: 'Requests (q) in a window of seconds (w); IETF draft', schema: { type: 'string', maxLength: 128, pattern: '^"[a-z-]+";q=[0-9]+;w=[0-9]+$' } },
   'Retry-After': { description: 'Seconds to wait', schema: { type: 'integer', format: 'int32', minimum: 0, maximum: 86_400 } },
+  Deprecation: { description: 'Since when the operation is deprecated, in seconds of Unix time (RFC 9745)', schema: { type: 'string', maxLength: 20, pattern: '^@-?[0-9]+$' } },
+  Sunset: { description: 'From when the operation may be gone (RFC 8594)', schema: { type: 'string', maxLength: 29, pattern: '^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$' } },
   'WWW-Authenticate': { description: 'What is wrong with the token (RFC 6750)', schema: { type: 'string', maxLength: 512, pattern: '^Bearer' } }
 }
 type Name = keyof typeof headers
 
 interface Response { headers?: Record<string, object> }
-interface Operation { responses?: Record<string, Response> }
+interface Operation { deprecated?: boolean, responses?: Record<string, Response> }
 export interface Document { paths?: Record<string, Record<string, Operation>>, components?: { headers?: object } }
 
 /**
  * Adds to each response of an OpenAPI document the headers that the plugins set.
- * A route is rate limited when it declares 429. Changes the document and gives it back.
+ * A route is rate limited when it declares 429. Only headers that some answer has are
+ * among the components. Changes the document and gives it back.
  */
 export function documentHeaders<T extends object> (input: T): T {
   const document = input as Document
   for (const operations of Object.values(document.paths ?? {})) {
-    for (const { responses = {} } of Object.values(operations)) {
+    for (const { responses = {}, deprecated = false } of Object.values(operations)) {
       for (const [status, response] of Object.entries(responses)) {
-        const names = namesFor(status, '429' in responses)
+        const names = [...namesFor(status, '429' in responses), ...deprecated ? ['Deprecation', 'Sunset'] as const : []]
         response.headers = { ...response.headers, ...Object.fromEntries(names.map(name => [name, { $ref: `#/components/headers/${name}` }])) }
       }
     }
   }
-  document.components = { ...document.components, headers }
+  const used = JSON.stringify(document.paths ?? {})
+  const referred = Object.entries(headers).filter(([name]) => used.includes(`"#/components/headers/${name}"`))
+  document.components = { ...document.components, headers: Object.fromEntries(referred) }
   return input
 }
 

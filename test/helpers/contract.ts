@@ -2,12 +2,15 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
+const PROBLEM_TYPE = 'application/problem+json'
+
 interface Response { $ref?: string, content?: Record<string, { schema?: object }> }
 interface Document { paths: Record<string, Record<string, { responses: Record<string, Response> }>> }
 
 /**
  * Holds every response against the OpenAPI document that the service gives out:
- * an undeclared status, media type or body is reported. Register before the app.
+ * an undeclared status, media type or body is reported, and a header that the standards ask
+ * for and the answer lacks. Register before the app.
  */
 export function checkResponses (fastify: FastifyInstance, report: (violation: string) => void): void {
   let document: Document | undefined
@@ -20,7 +23,7 @@ export function checkResponses (fastify: FastifyInstance, report: (violation: st
       document = fastify.swagger() as unknown as Document
       ajv.addSchema(document, 'openapi.json')
     }
-    const violation = check(document, request, reply, payload)
+    const violation = check(document, request, reply, payload) ?? checkHeaders(reply)
     if (violation) report(`${request.method} ${request.url} → ${reply.statusCode}: ${violation}`)
     return payload
   })
@@ -39,16 +42,27 @@ export function checkResponses (fastify: FastifyInstance, report: (violation: st
     if (!response.content) return payload === '' || payload === undefined || payload === null ? undefined : 'the body is not declared'
     if (!response.content[type]?.schema) return `the media type "${type}" is not declared`
     const at = ['paths', path, method, 'responses', String(status), 'content', type, 'schema']
-    return against(`openapi.json#/${at.map(name => encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1'))).join('/')}`, payload)
+    if (type === PROBLEM_TYPE) return checkProblem(reply, payload)
+    const value = type.endsWith('json') ? JSON.parse(String(payload)) : payload
+    return against(`openapi.json#/${at.map(name => encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1'))).join('/')}`, value)
+  }
+
+  function checkHeaders (reply: FastifyReply): string | undefined {
+    const { statusCode: status } = reply
+    if (status === 201 && !reply.hasHeader('location')) return 'no Location'
+    if ((status === 429 || status === 503) && !/^\d+$/.test(String(reply.getHeader('retry-after')))) return 'no Retry-After'
+    return undefined
   }
 
   function checkProblem (reply: FastifyReply, payload: unknown): string | undefined {
-    if (reply.getHeader('content-type') !== 'application/problem+json') return `an error of type ${String(reply.getHeader('content-type'))}`
-    return against('openapi.json#/components/schemas/Problem', payload)
+    if (reply.getHeader('content-type') !== PROBLEM_TYPE) return `an error of type ${String(reply.getHeader('content-type'))}`
+    const problem = JSON.parse(String(payload)) as { code: string }
+    if (!fastify.problemKinds.has(problem.code)) return `the code ${problem.code} is not documented`
+    return against('openapi.json#/components/schemas/Problem', problem)
   }
 
-  function against (reference: string, payload: unknown): string | undefined {
+  function against (reference: string, value: unknown): string | undefined {
     const validate: ValidateFunction = ajv.getSchema(reference) ?? ajv.compile({ $id: `check:${reference}`, $ref: reference })
-    return validate(JSON.parse(String(payload))) ? undefined : ajv.errorsText(validate.errors)
+    return validate(value) ? undefined : ajv.errorsText(validate.errors)
   }
 }

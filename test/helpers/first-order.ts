@@ -1,30 +1,32 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
-import { call } from './process.ts'
+import { createKeelClient, type Schema } from '../../client/index.ts'
 
 /** What a stranger does first: as the admin adds a product, as a new user orders it, pays and reads it back. */
 export async function firstOrder (t: Test, url: string): Promise<{ path: string, credentials: { email: string, password: string } }> {
-  const admin = await logIn(url, { email: 'admin@example.com', password: 'keel-development' })
-  const product = await call(`${url}/products`, {
-    token: admin,
+  const admin = createKeelClient(url, { token: await logIn(url, { email: 'admin@example.com', password: 'keel-development' }) })
+  const { data: product } = await admin.POST('/products', {
     body: { sku: `LAMP-${randomUUID().slice(0, 8)}`, name: 'Lamp', description: 'A lamp.', price: { amount: 1999, currency: 'EUR' }, stock: 3 }
   })
-  t.equal(product.status, 201)
+  if (!product) throw new Error('the product was not created')
 
   const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
-  t.equal((await call(`${url}/auth/register`, { body: { ...credentials, name: 'Ada' } })).status, 201)
-  const token = await logIn(url, credentials)
-  const order = await call(`${url}/orders`, { token, body: { items: [{ productId: product.body.id, quantity: 2 }] } })
-  t.equal(order.status, 201)
-  t.same(order.body.total, { amount: 3998, currency: 'EUR' })
+  const registered = await createKeelClient(url).POST('/auth/register', { body: { ...credentials, name: 'Ada' } })
+  t.equal(registered.response.status, 201)
+  const ada = createKeelClient(url, { token: await logIn(url, credentials) })
+  const { data: order, response } = await ada.POST('/orders', { body: { items: [{ productId: product.id, quantity: 2 }] } })
+  if (!order) throw new Error('the order was not placed')
+  t.same(order.total, { amount: 3998, currency: 'EUR' })
 
-  const path = order.headers.get('location') ?? ''
-  t.equal((await call(`${url}${path}/pay`, { token, method: 'POST' })).status, 200)
-  t.equal((await call(`${url}${path}`, { token })).body.status, 'paid')
-  t.equal((await call(`${url}/products/${product.body.id}`)).body.stock, 1)
-  return { path, credentials }
+  const params = { path: { id: order.id } }
+  t.equal((await ada.POST('/orders/{id}/pay', { params })).response.status, 200)
+  t.equal((await ada.GET('/orders/{id}', { params })).data?.status, 'paid')
+  t.equal((await ada.GET('/products/{id}', { params: { path: { id: product.id } } })).data?.stock, 1)
+  return { path: response.headers.get('location') ?? '', credentials }
 }
 
-export async function logIn (url: string, credentials: { email: string, password: string }): Promise<string> {
-  return (await call(`${url}/auth/login`, { body: credentials })).body.accessToken
+export async function logIn (url: string, body: Schema<'Credentials'>): Promise<string> {
+  const { data, response } = await createKeelClient(url).POST('/auth/login', { body })
+  if (!data) throw new Error(`no login: ${response.status}`)
+  return data.accessToken
 }

@@ -1,0 +1,97 @@
+// Requests generated from openapi.json: FUZZ_REQUESTS of them, from FUZZ_SEED.
+import { randomInt } from 'node:crypto'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
+import fc from 'fast-check'
+import t from 'tap'
+import { asAdmin, bearer, buildApp, registered } from '../helpers/app.ts'
+import { document, operations, type Operation } from './document.ts'
+import { learn, remember } from './known.ts'
+import { requestsFor, type Caller, type Generated } from './requests.ts'
+
+const count = Number(process.env.FUZZ_REQUESTS ?? 1500)
+const seed = Number(process.env.FUZZ_SEED ?? randomInt(2 ** 31))
+// An answer in 0.1 s on average would be slow; hashing passwords takes its time.
+t.setTimeout(60_000 + count * 100)
+
+const app = await buildApp(t)
+const admin = (await asAdmin(app)).token
+const tokens: Record<Caller, string | undefined> = { admin, user: await seeded(), nobody: undefined, garbage: 'e30.e30.e30' }
+const ajv = new Ajv2020({ strict: false })
+formats.default(ajv)
+ajv.addSchema(document, 'openapi.json')
+
+t.test(`${count} requests generated from openapi.json; to repeat them: FUZZ_SEED=${seed}`, async (t) => {
+  const arbitraries = operations.map(requestsFor)
+  const seen = new Map(operations.map(operation => [operation, new Map<number, number>()]))
+  const failures: string[] = []
+  // Some more, if chance has not let every operation succeed yet.
+  const isDone = () => [...seen.values()].every(statuses => [...statuses.keys()].some(isSuccess))
+  for (let i = 0; i < count || (i < 2 * count && !isDone()); i++) {
+    const [request] = fc.sample(arbitraries[i % arbitraries.length]!, { seed: (seed + i) | 0, numRuns: 1 })
+    const { status, body } = await send(request!)
+    const statuses = seen.get(request!.operation)!
+    statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    const failure = judge(request!, status, body)
+    if (failure) failures.push(`${failure}: ${describe(request!)} → ${status} ${JSON.stringify(body)?.slice(0, 300)}`)
+  }
+  t.same(failures.slice(0, 20), [], `FUZZ_SEED=${seed}: no 5xx, no undeclared status, nothing taken that does not fit`)
+  for (const [{ operationId }, statuses] of seen) {
+    const said = [...statuses].sort().map(([status, times]) => `${status}×${times}`).join(' ')
+    t.comment(`${operationId}: ${said}`)
+    t.ok([...statuses.keys()].some(isSuccess), `FUZZ_SEED=${seed}: ${operationId} succeeded at least once (${said})`)
+  }
+})
+
+function isSuccess (status: number): boolean {
+  return status >= 200 && status < 300
+}
+
+/** What should not have been answered so. Bodies and headers of answers are buildApp's to check. */
+function judge ({ operation, body, fault, caller }: Generated, status: number, answer: unknown): string | undefined {
+  if (status >= 500) return 'the service failed'
+  if (!operation.responses[status]) return 'the status is not declared'
+  const succeeded = status < 300
+  if (succeeded && fault === 'bytes') return 'a body that cannot be read was taken'
+  if (succeeded && body !== undefined && !fits(operation, body)) return 'a body that does not fit was taken'
+  const refused = (answer as { code?: string } | undefined)?.code === 'VALIDATION_FAILED'
+  if (refused && fault === 'nothing' && caller !== 'nobody') return 'what fits was refused'
+  return undefined
+}
+
+function fits ({ path, method, requestBody }: Operation, body: unknown): boolean {
+  const type = Object.keys(requestBody?.content ?? {})[0] ?? ''
+  const at = ['paths', path, method.toLowerCase(), 'requestBody', 'content', type, 'schema'].map(name => encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1')))
+  return ajv.validate(`openapi.json#/${at.join('/')}`, body)
+}
+
+async function send ({ operation, caller, url, headers, payload }: Generated): Promise<{ status: number, body: unknown }> {
+  const token = tokens[caller]
+  const response = await app.inject({ method: operation.method as 'GET', url, headers: { ...headers, ...token === undefined ? {} : bearer(token) }, payload })
+  const isJson = /json/.test(String(response.headers['content-type'] ?? '')) && response.body !== ''
+  const body: unknown = isJson ? response.json() : undefined
+  if (response.statusCode < 300) learn(operation.path, body)
+  return { status: response.statusCode, body }
+}
+
+function describe ({ operation, fault, caller, url, headers, payload }: Generated): string {
+  return `${operation.operationId} by ${caller}, wrong: ${fault}: ${operation.method} ${url.slice(0, 300)} ${JSON.stringify(headers).slice(0, 300)} ${String(payload).slice(0, 300)}`
+}
+
+/** Things to meet. Gives the token of a user. */
+async function seeded (): Promise<string> {
+  const user = await registered(app)
+  for (let i = 0; i < 20; i++) {
+    const product = await app.inject({ method: 'POST', url: '/products', headers: bearer(admin), payload: { sku: `SEED-${i}`, name: 'Lamp', description: '', price: { amount: 1, currency: 'EUR' }, stock: 1_000_000 } })
+    const { id } = product.json()
+    const order = await app.inject({ method: 'POST', url: '/orders', headers: bearer(user.token), payload: { items: [{ productId: id, quantity: 1 }] } })
+    learn('/orders', order.json())
+    remember('stocked', id)
+  }
+  remember('emails', user.email)
+  remember('passwords', user.password)
+  remember('refreshTokens', user.refreshToken)
+  remember('tags', '*', '"1"')
+  remember('codes', 'not-found', 'out-of-stock')
+  return user.token
+}
