@@ -40,6 +40,8 @@ const pending = async () => (await call('POST', '/orders', { headers: bearer(own
 
 const table: Record<string, Line> = {
   'GET /.well-known/jwks.json': { answers: everyone(200) },
+  'GET /problems': { answers: everyone(200) },
+  'GET /problems/:code': { answers: everyone(200), path: '/problems/not-found' },
   'GET /health/live': { answers: everyone(200) },
   'GET /health/ready': { answers: everyone(200) },
 
