@@ -11,6 +11,8 @@ import { Credentials, RefreshToken, Registration, TokenPair } from './schemas.ts
 const consumes = ['application/json', 'application/x-www-form-urlencoded']
 
 const auth: FastifyPluginAsyncTypebox = async fastify => {
+  // Another issuer signs people in: JWT_JWKS_URL.
+  if (!fastify.hasDecorator('accessTokens')) return
   for (const schema of [User, Registration, Credentials, RefreshToken, TokenPair]) fastify.addSchema(schema)
   const { prisma, config } = fastify
   const policy = { ttl: config.REFRESH_TOKEN_TTL }
