@@ -5,6 +5,8 @@ export const problems: Record<DomainCode, { status: number, title: string }> = {
   EMAIL_TAKEN: { status: 409, title: 'The e-mail address has an account already' },
   INVALID_CREDENTIALS: { status: 401, title: 'E-mail or password is wrong' },
   INVALID_REFRESH_TOKEN: { status: 401, title: 'The refresh token is not valid' },
+  WRONG_PASSWORD: { status: 403, title: 'The current password is wrong' },
+  TOO_MANY_ATTEMPTS: { status: 429, title: 'Too many wrong passwords' },
   NOT_FOUND: { status: 404, title: 'Not found' },
   SKU_TAKEN: { status: 409, title: 'Another product has this SKU' },
   PRODUCT_IN_USE: { status: 409, title: 'The product is part of an order' },
