@@ -17,8 +17,8 @@ export function envExample (): string {
 
 /** The table of the README, as Markdown. */
 export function settingsTable (): string {
-  const rows = settings.map(([name, { description, default: value, production, required, secret }]) => {
-    const inProduction = required === 'production' ? 'required' : production === null ? 'none' : production === undefined ? '' : code(production)
+  const rows = settings.map(([name, { description, default: value, production, required, unless, secret }]) => {
+    const inProduction = required === 'production' ? (unless === undefined ? 'required' : `required without ${code(unless)}`) : production === null ? 'none' : production === undefined ? '' : code(production)
     return `| \`${name}\`${secret ? `, \`${name}_FILE\`` : ''} | ${description} | ${value === undefined || value === '' ? '' : code(value)} | ${inProduction} |`
   })
   return ['| name | meaning | default | in production |', '| --- | --- | --- | --- |', ...rows].join('\n')

@@ -20,6 +20,16 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
     title: 'The refresh token is not valid',
     description: 'The refresh token is unknown, expired, spent or its session has ended. Sign in again.'
   },
+  WRONG_PASSWORD: {
+    status: 403,
+    title: 'The current password is wrong',
+    description: 'To change a password one must know it: the current one that was sent is not it. Nothing was changed.'
+  },
+  TOO_MANY_ATTEMPTS: {
+    status: 429,
+    title: 'Too many wrong passwords',
+    description: 'There were too many wrong passwords for this e-mail address, whether it has an account or not. Wait as long as Retry-After says.'
+  },
   NOT_FOUND: {
     status: 404,
     title: 'Not found',

@@ -6,6 +6,8 @@ export type DomainCode =
   | 'EMAIL_TAKEN'
   | 'INVALID_CREDENTIALS'
   | 'INVALID_REFRESH_TOKEN'
+  | 'WRONG_PASSWORD'
+  | 'TOO_MANY_ATTEMPTS'
   | 'NOT_FOUND'
   | 'SKU_TAKEN'
   | 'PRODUCT_IN_USE'
@@ -28,12 +30,15 @@ export interface InputIssue { path: string, detail: string }
 export class DomainError extends Error {
   readonly code: DomainCode
   readonly issues: InputIssue[]
+  /** Seconds after which the same may work. */
+  readonly retryAfter: number | undefined
 
   /** @param message for people; may name what the caller sent, never what others own */
-  constructor (code: DomainCode, message: string, issues: InputIssue[] = []) {
+  constructor (code: DomainCode, message: string, issues: InputIssue[] = [], { retryAfter }: { retryAfter?: number } = {}) {
     super(message)
     this.name = 'DomainError'
     this.code = code
     this.issues = issues
+    this.retryAfter = retryAfter
   }
 }

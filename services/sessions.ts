@@ -1,30 +1,53 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import type { PrismaClient, Role } from '../prisma/generated/client.ts'
+import { randomUUID } from 'node:crypto'
+import { Prisma, type PrismaClient, type Role } from '../prisma/generated/client.ts'
 import { inTransaction, type Database } from './database.ts'
 import { DomainError } from './errors.ts'
+import { throttled, type ThrottlePolicy } from './login-throttle.ts'
+import { keyset, type Page, type PageQuery } from './pagination.ts'
 import { hashPassword, isOutdated, verifyPassword } from './passwords.ts'
+import { createToken, digest, revokeTokens } from './refresh-tokens.ts'
 import { normalizeEmail } from './users.ts'
 
 /** Whose session it is, and the token that continues it. */
-export interface Session { user: { id: string, role: Role }, refreshToken: string }
+export interface Session { id: string, user: { id: string, role: Role }, refreshToken: string }
 
-/** How long a refresh token is good for, in milliseconds; each use starts it anew. */
-export interface SessionPolicy { ttl: number }
+/** A session as its owner sees it. */
+export interface OwnSession { id: string, createdAt: Date, lastUsedAt: Date, expiresAt: Date }
 
-const TOKEN_BYTES = 32
+/**
+ * How long a refresh token is good for, in milliseconds; each use starts it anew.
+ * `grace`: for how long after its use one that comes again is refused and no more.
+ */
+export interface SessionPolicy { ttl: number, grace: number }
+
+/** Who wants to sign in, from which address. */
+export interface SignIn { email: string, password: string, client: string }
+
+const order = keyset('sessions', { createdAt: { column: 'created_at', kind: 'time', value: (session: OwnSession) => session.createdAt } })
 
 /**
  * Starts a session. An unknown e-mail address and a wrong password take the same
  * work and give the same error.
- * @throws DomainError INVALID_CREDENTIALS
+ * @throws DomainError INVALID_CREDENTIALS, TOO_MANY_ATTEMPTS
  */
-export async function logIn (db: Database, { email, password }: { email: string, password: string }, policy: SessionPolicy): Promise<Session> {
-  const found = await db.user.findUnique({ where: { email: normalizeEmail(email) }, select: { id: true, role: true, passwordHash: true } })
-  const isRight = await verifyPassword(password, found?.passwordHash)
+export async function logIn (prisma: PrismaClient, signIn: SignIn, policy: SessionPolicy & ThrottlePolicy): Promise<Session> {
+  const { password, client } = signIn
+  const email = normalizeEmail(signIn.email)
+  const found = await prisma.user.findUnique({ where: { email }, select: { id: true, role: true, passwordHash: true } })
+  const isRight = await throttled(prisma, { email, client }, policy, () => verifyPassword(password, found?.passwordHash))
   if (found === null || !isRight) throw new DomainError('INVALID_CREDENTIALS', 'E-mail or password is wrong.')
-  const { id, role, passwordHash } = found
-  if (isOutdated(passwordHash)) await db.user.update({ where: { id }, data: { passwordHash: await hashPassword(password) }, select: { id: true } })
-  return { user: { id, role }, refreshToken: await createToken(db, { userId: id, familyId: randomUUID() }, policy) }
+  const { passwordHash, ...user } = found
+  const renewed = isOutdated(passwordHash) ? await hashPassword(password) : undefined
+  const session = await inTransaction(prisma, async tx => {
+    // Locked: a change of the password either comes before, and is seen, or after, and ends this session.
+    const unchanged = await tx.$queryRaw<object[]>`SELECT id FROM users WHERE id = ${user.id}::uuid AND password_hash = ${passwordHash} FOR NO KEY UPDATE`
+    if (unchanged.length === 0) return undefined
+    if (renewed !== undefined) await tx.user.update({ where: { id: user.id }, data: { passwordHash: renewed }, select: { id: true } })
+    const id = randomUUID()
+    return { id, user, refreshToken: await createToken(tx, { userId: user.id, familyId: id, startedAt: new Date() }, policy.ttl) }
+  })
+  // The hash has changed since it was read: look again.
+  return session ?? await logIn(prisma, signIn, policy)
 }
 
 /**
@@ -33,51 +56,53 @@ export async function logIn (db: Database, { email, password }: { email: string,
  * A token that comes again after it was spent has leaked, to whoever came first
  * or second: its whole family is revoked. A client that sends the same token
  * several times at once (two tabs) is not taken for a thief: one request
- * succeeds, and the others, which came before the token was spent, are only refused.
+ * succeeds, and the others, which came before the token was spent or within the
+ * grace after that, are only refused.
  * @throws DomainError INVALID_REFRESH_TOKEN
  */
-export async function refresh (prisma: PrismaClient, refreshToken: string, policy: SessionPolicy): Promise<Session> {
+export async function refresh (prisma: PrismaClient, refreshToken: string, { ttl, grace }: SessionPolicy): Promise<Session> {
   const arrivedAt = new Date()
   const token = await prisma.refreshToken.findUnique({ where: { tokenHash: digest(refreshToken) }, include: { user: { select: { id: true, role: true } } } })
   if (token === null || token.revokedAt !== null || token.expiresAt <= arrivedAt) throw invalid()
   if (token.usedAt !== null) {
-    if (token.usedAt < arrivedAt) await revoke(prisma, token.familyId)
+    if (token.usedAt.getTime() + grace < arrivedAt.getTime()) await revokeTokens(prisma, { familyId: token.familyId })
     throw invalid()
   }
   const next = await inTransaction(prisma, async tx => {
     const { count } = await tx.refreshToken.updateMany({ where: { id: token.id, usedAt: null, revokedAt: null }, data: { usedAt: new Date() } })
-    return count === 0 ? undefined : await createToken(tx, token, policy)
+    return count === 0 ? undefined : await createToken(tx, token, ttl)
   })
   if (next === undefined) throw invalid()
-  return { user: token.user, refreshToken: next }
+  return { id: token.familyId, user: token.user, refreshToken: next }
 }
 
 /** Ends the session of a refresh token. An unknown token has none: that is no error (RFC 7009, 2.2). */
 export async function logOut (db: Database, refreshToken: string): Promise<void> {
   const token = await db.refreshToken.findUnique({ where: { tokenHash: digest(refreshToken) }, select: { familyId: true } })
-  if (token !== null) await revoke(db, token.familyId)
+  if (token !== null) await revokeTokens(db, { familyId: token.familyId })
 }
 
-async function createToken (db: Database, { userId, familyId }: { userId: string, familyId: string }, { ttl }: SessionPolicy): Promise<string> {
-  const token = randomBytes(TOKEN_BYTES).toString('base64url')
-  await db.refreshToken.create({
-    data: { userId, familyId, tokenHash: digest(token), expiresAt: new Date(Date.now() + ttl) },
-    select: { id: true }
-  })
-  return token
+/**
+ * The sessions of a user that can go on, newest first.
+ * @throws DomainError INVALID_CURSOR
+ */
+export async function listSessions (db: Database, userId: string, query: PageQuery): Promise<Page<OwnSession>> {
+  const { after, by, take } = order.seek('-createdAt', query)
+  // Of each family one token is neither spent nor revoked.
+  const live = Prisma.sql`
+    SELECT family_id AS id, started_at AS created_at, created_at AS last_used_at, expires_at FROM refresh_tokens
+    WHERE user_id = ${userId}::uuid AND used_at IS NULL AND revoked_at IS NULL AND expires_at > ${new Date()}`
+  const sessions = await db.$queryRaw<OwnSession[]>`
+    SELECT id, created_at AS "createdAt", last_used_at AS "lastUsedAt", expires_at AS "expiresAt" FROM (${live}) AS live
+    WHERE ${after} ORDER BY ${by} LIMIT ${take}`
+  return order.page(sessions, '-createdAt', query)
 }
 
-async function revoke (db: Database, familyId: string): Promise<void> {
-  // A refresh under way may add a token that the statement does not see, but only by
-  // spending one that it waits for and counts: when none is left, none is to come.
-  for (let count = 1; count > 0;) {
-    ({ count } = await db.refreshToken.updateMany({ where: { familyId, revokedAt: null }, data: { revokedAt: new Date() } }))
-  }
-}
-
-// The token is 256 random bits: a plain hash can't be guessed back.
-function digest (token: string): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(createHash('sha256').update(token).digest())
+/** Ends one of a user's sessions. @throws DomainError NOT_FOUND, also for another's */
+export async function endSession (db: Database, userId: string, familyId: string): Promise<void> {
+  const live = await db.refreshToken.findFirst({ where: { familyId, userId, usedAt: null, revokedAt: null, expiresAt: { gt: new Date() } }, select: { id: true } })
+  if (live === null) throw new DomainError('NOT_FOUND', 'There is no such session.')
+  await revokeTokens(db, { familyId })
 }
 
 function invalid (): DomainError {

@@ -1,13 +1,10 @@
-import { randomUUID } from 'node:crypto'
-import jwt, { type Secret } from '@fastify/jwt'
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import { developmentKey, loadKeys, type Jwk } from './keys.ts'
-
-/** What a signed-in request may rely on. */
-export interface AuthenticatedUser { id: string, scopes: ReadonlySet<string> }
-
-interface AccessTokenClaims { sub: string, scope: string, jti: string }
+import { guard } from './guard.ts'
+import { issuer, type AccessTokens } from './issuer.ts'
+import { developmentKey, loadKeys } from './keys.ts'
+import { remoteKeys } from './remote-keys.ts'
+import { tokenReader, type AuthenticatedUser, type Expected, type TokenReader } from './tokens.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -17,21 +14,14 @@ declare module 'fastify' {
     scopes?: string[]
   }
   interface FastifyInstance {
-    accessTokens: {
-      /** Signs an access token (RFC 9068). `expiresIn` is seconds. */
-      issue: (user: { id: string, scopes: readonly string[] }) => { accessToken: string, expiresIn: number }
-      /** The public keys, for others to verify with (RFC 7517). */
-      jwks: { keys: Jwk[] }
-    }
+    /** Issues access tokens. Not there (`hasDecorator`) when another issuer does: JWT_JWKS_URL. */
+    accessTokens: AccessTokens
+  }
+  interface FastifyRequest {
+    /** Who calls; only where the route is not public. */
+    user: AuthenticatedUser
   }
 }
-declare module '@fastify/jwt' {
-  interface FastifyJWT { payload: AccessTokenClaims, user: AuthenticatedUser }
-}
-
-const CLOCK_SKEW_MS = 5_000
-const TOKEN_TYPE = 'at+jwt'
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
  * Bearer tokens (RFC 6750, RFC 9068). Every route is closed unless its config
@@ -39,47 +29,15 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  */
 async function auth (fastify: FastifyInstance) {
   const { config } = fastify
-  const keys = loadKeys(config.JWT_PRIVATE_KEY ?? developmentKey(config.DATA_DIR))
-  const [signing] = keys
-  if (!signing) throw new Error('JWT_PRIVATE_KEY holds no key')
-  const byId = new Map(keys.map(key => [key.kid, key.publicPem]))
-
-  await fastify.register(jwt, {
-    secret: {
-      private: signing.privatePem,
-      public: (async (_request: FastifyRequest, { header }: { header?: { kid?: unknown } }) => {
-        const key = byId.get(String(header?.kid))
-        if (!key) throw unauthorized('The access token was signed with an unknown key.', 'invalid_token')
-        return key
-      }) as unknown as Secret
-    },
-    decode: { complete: true },
-    sign: { algorithm: signing.algorithm, kid: signing.kid, header: { typ: TOKEN_TYPE }, iss: config.JWT_ISSUER, aud: config.JWT_AUDIENCE, expiresIn: `${config.ACCESS_TOKEN_TTL}ms` } as object,
-    verify: {
-      algorithms: [...new Set(keys.map(key => key.algorithm))],
-      allowedIss: config.JWT_ISSUER,
-      allowedAud: config.JWT_AUDIENCE,
-      checkTyp: TOKEN_TYPE,
-      requiredClaims: ['iss', 'aud', 'sub', 'exp', 'iat', 'jti', 'scope'],
-      clockTolerance: CLOCK_SKEW_MS,
-      cache: true
-    } as object,
-    formatUser: ({ sub, scope }) => ({ id: sub, scopes: new Set(scope.split(' ')) })
-  })
-
-  fastify.decorate('accessTokens', {
-    issue: ({ id, scopes }: { id: string, scopes: readonly string[] }) => ({
-      accessToken: fastify.jwt.sign({ sub: id, scope: scopes.join(' '), jti: randomUUID() }),
-      expiresIn: Math.floor(config.ACCESS_TOKEN_TTL / 1000)
-    }),
-    jwks: { keys: keys.map(key => key.jwk) }
-  })
+  const expected = { issuer: config.JWT_ISSUER, audience: config.JWT_AUDIENCE }
+  const readToken = config.JWT_JWKS_URL === undefined ? ownTokens(fastify, expected) : foreignTokens(fastify, config.JWT_JWKS_URL, expected)
+  fastify.decorateRequest('user', null as unknown as AuthenticatedUser)
 
   const routes: RouteOptions[] = []
   fastify.addHook('onRoute', route => {
     if (route.method === 'OPTIONS') return
     routes.push(route)
-    route.preParsing = [guard(route), ...[route.preParsing ?? []].flat()]
+    route.preParsing = [guard(route, readToken), ...[route.preParsing ?? []].flat()]
     if (route.config?.public) {
       route.schema = { ...route.schema, security: [] }
     } else {
@@ -93,38 +51,26 @@ async function auth (fastify: FastifyInstance) {
   })
 }
 
-/** Lets a request through when the route is public or its token is valid and has the scopes. */
-function guard (route: RouteOptions) {
-  // Read at the first request: plugins in an inner scope may still open their own routes.
-  let declared: { isPublic: boolean, scopes: string[] } | undefined
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    declared ??= { isPublic: route.config?.public === true, scopes: route.config?.scopes ?? [] }
-    if (declared.isPublic) return
-    await authenticate(request, reply)
-    const { scopes } = request.user
-    if (declared.scopes.every(scope => scopes.has(scope))) return
-    const needed = declared.scopes.join(' ')
-    reply.header('www-authenticate', `Bearer error="insufficient_scope", scope="${needed}"`)
-    throw Object.assign(new Error(`This needs the scope ${needed}.`), { statusCode: 403 })
-  }
+/** This service issues the tokens that it takes. */
+function ownTokens (fastify: FastifyInstance, expected: Expected): TokenReader {
+  const { JWT_PRIVATE_KEY, DATA_DIR, ACCESS_TOKEN_TTL } = fastify.config
+  const keys = loadKeys(JWT_PRIVATE_KEY ?? developmentKey(DATA_DIR))
+  fastify.decorate('accessTokens', issuer(keys, expected, ACCESS_TOKEN_TTL))
+  const byId = new Map(keys.map(key => [key.kid, key]))
+  return tokenReader({ find: kid => byId.get(kid) }, expected)
 }
 
-async function authenticate (request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  try {
-    if (!request.headers.authorization) throw unauthorized('Send an access token: Authorization: Bearer <token>.')
-    await request.jwtVerify()
-    if (!UUID.test(request.user.id)) throw unauthorized('The access token names no user of this service.')
-  } catch (error) {
-    const { statusCode, message, bearerError = statusCode === 400 ? 'invalid_request' : 'invalid_token' } = error as Unauthorized
-    reply.header('www-authenticate', request.headers.authorization ? `Bearer error="${bearerError}"` : 'Bearer')
-    throw unauthorized(message)
-  }
-}
-
-interface Unauthorized extends Error { statusCode: number, bearerError?: string }
-
-function unauthorized (message: string, bearerError?: string): Unauthorized {
-  return Object.assign(new Error(message), { statusCode: 401, ...bearerError ? { bearerError } : {} })
+/** Another issuer does: its keys come from `url`, and without them the service is not ready. */
+function foreignTokens (fastify: FastifyInstance, url: string, expected: Expected): TokenReader {
+  const keys = remoteKeys(url, { log: fastify.log, onChange: () => readToken.forget() })
+  const readToken = tokenReader(keys, expected)
+  fastify.addHook('onReady', async () => {
+    // Not awaited: an issuer that is away doesn't hold the start.
+    void keys.load()
+    if (fastify.hasDecorator('addHealthCheck')) fastify.addHealthCheck('token-keys', async () => ({ ok: await keys.load(), detail: 'the keys of the token issuer (JWT_JWKS_URL) cannot be had' }))
+  })
+  fastify.addHook('onClose', async () => keys.close())
+  return readToken
 }
 
 export default fp(auth, { name: 'auth', dependencies: ['config', 'errors'] })

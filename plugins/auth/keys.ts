@@ -6,8 +6,11 @@ import { readPrivateKeys } from '../config/index.ts'
 /** A public key as published (RFC 7517, RFC 8037). */
 export interface Jwk { kty: string, crv: string, x: string, y?: string, kid: string, alg: string, use: string }
 
+/** A key that verifies, and the one algorithm it is good for. */
+export interface PublicKey { kid: string, algorithm: 'ES256' | 'EdDSA' | 'RS256' | 'PS256', publicPem: string }
+
 /** A signing key with its public half. `kid` is the thumbprint of RFC 7638. */
-export interface SigningKey { kid: string, algorithm: 'ES256' | 'EdDSA', privatePem: string, publicPem: string, jwk: Jwk }
+export interface SigningKey extends PublicKey { algorithm: 'ES256' | 'EdDSA', privatePem: string, jwk: Jwk }
 
 /**
  * The keys of a PEM text, in order: the first signs, all verify.

@@ -35,13 +35,20 @@ export function loadConfig (env: Environment = { ...dotEnv(), ...process.env }):
     try {
       const text = source(env, name, property, production)
       if (text !== undefined) values[name] = read(text, property)
-      else if (production && property.required === 'production') throw new Error(`must be set in production: ${property.description}`)
+      else if (production && property.required === 'production' && !replaced(env, property)) throw new Error(`must be set in production: ${property.description}`)
+      if (text !== undefined && replaced(env, property)) throw new Error(`is set beside ${property.unless}: keep one of them`)
+      if (production && property.kind === 'keysUrl' && text?.startsWith('http:')) throw new Error('expected https:// in production')
     } catch (error) {
       problems.push(`${name}: ${(error as Error).message}`)
     }
   }
   if (problems.length > 0) throw new ConfigError(problems)
   return values as Config
+}
+
+/** Whether the setting that takes this one's place is set. */
+function replaced (env: Environment, { unless }: Property): boolean {
+  return unless !== undefined && Boolean(env[unless])
 }
 
 function read (text: string, property: Property): unknown {

@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { bytes, duration, integer, originList, pem, text, trustList, url } from './values.ts'
+import { bytes, duration, integer, keysUrl, originList, pem, text, trustList, url } from './values.ts'
 
 const MiB = 1024 * 1024
 
@@ -22,12 +22,16 @@ export const ConfigSchema = Type.Object({
   TRUST_PROXY: trustList('Addresses or CIDR ranges of the proxies whose X-Forwarded-* headers are believed, comma separated', { default: '' }),
   RATE_LIMIT_MAX: integer('Requests each client address may make in a window, over all routes; 1000 in production', { minimum: 1, maximum: 1_000_000_000, default: 10_000, production: 1000 }),
   RATE_LIMIT_WINDOW: duration('Length of the rate limit window', { minimum: 1000, maximum: 86_400_000, default: '1m' }),
-  AUTH_RATE_LIMIT_MAX: integer('Requests each address may make to each of register, login and refresh in a window; 10 in production', { minimum: 1, maximum: 1_000_000_000, default: 300, production: 10 }),
+  AUTH_RATE_LIMIT_MAX: integer('Requests each address may make to each of register, login, refresh and the change of a password in a window; 10 in production', { minimum: 1, maximum: 1_000_000_000, default: 300, production: 10 }),
+  LOGIN_FAILURES_MAX: integer('Wrong passwords for an account in LOGIN_FAILURES_WINDOW, from wherever, before it takes none for the rest of it', { minimum: 1, maximum: 1_000_000, default: 10 }),
+  LOGIN_FAILURES_WINDOW: duration('Length of that window; keep it short: strangers can bring an account there', { minimum: 1000, maximum: 3_600_000, default: '5m' }),
   JWT_ISSUER: text('Issuer (iss) of the access tokens', { default: 'keel' }),
   JWT_AUDIENCE: text('Audience (aud) of the access tokens', { default: 'keel' }),
-  JWT_PRIVATE_KEY: Type.Optional(pem('Signing keys, PKCS#8 PEM, Ed25519 or P-256: the first signs, all verify; generated into DATA_DIR outside production', { secret: true, required: 'production' })),
+  JWT_PRIVATE_KEY: Type.Optional(pem('Signing keys, PKCS#8 PEM, Ed25519 or P-256: the first signs, all verify; generated into DATA_DIR outside production', { secret: true, required: 'production', unless: 'JWT_JWKS_URL' })),
+  JWT_JWKS_URL: Type.Optional(keysUrl('Key set of another issuer, whose tokens are taken instead of our own; https, outside production also http on this machine', {})),
   ACCESS_TOKEN_TTL: duration('Life of an access token', { minimum: 1000, maximum: 86_400_000, default: '15m' }),
   REFRESH_TOKEN_TTL: duration('Life of a refresh token', { minimum: 1000, maximum: 366 * 86_400_000, default: '30d' }),
+  REFRESH_GRACE: duration('For how long after its use a refresh token that comes again is refused without ending its session', { minimum: 0, maximum: 60_000, default: '0s' }),
   IDEMPOTENCY_TTL: duration('How long the answer to an Idempotency-Key is kept', { minimum: 1000, maximum: 31 * 86_400_000, default: '24h' }),
   ADMIN_EMAIL: Type.Optional(text('E-mail of the admin that the seed creates; no default in production', { format: 'email', default: 'admin@example.com', production: null })),
   ADMIN_PASSWORD: Type.Optional(text('Password of that admin, 12 to 128 characters; no default in production', { minLength: 12, maxLength: 128, secret: true, default: 'keel-development', production: null })),

@@ -10,6 +10,8 @@ export interface Setting {
   production?: string | number | null
   /** 'production': the start fails there without it. */
   required?: 'production'
+  /** The setting that takes its place: with it, this one is not required, and both together are a mistake. */
+  unless?: string
   /** Never printed, and also read from the file that NAME_FILE names. */
   secret?: boolean
 }
@@ -46,6 +48,13 @@ export const readers: Record<string, Reader> = {
     if (!URL.canParse(value) || !allowed.includes(new URL(value).protocol)) {
       throw new Error(`expected a URL that starts with ${allowed.map(name => `${name}//`).join(' or ')}`)
     }
+    return value
+  },
+  keysUrl (value) {
+    const { protocol, hostname, username, password } = URL.parse(value) ?? {}
+    const isLocal = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname ?? '')
+    if (protocol !== 'https:' && !(protocol === 'http:' && isLocal)) throw new Error('expected a URL that starts with https:// (http:// on this machine alone)')
+    if (username !== '' || password !== '') throw new Error('expected a URL without a user name and password')
     return value
   },
   originList: value => items(value).map(origin => {
@@ -116,6 +125,7 @@ export const integer = (description: string, setting: Setting & Limits) => Type.
 export const duration = (description: string, setting: Setting & Limits) => Type.Integer({ description, kind: 'duration', ...setting })
 export const bytes = (description: string, setting: Setting & Limits) => Type.Integer({ description, kind: 'bytes', ...setting })
 export const url = (description: string, setting: Setting & { protocols: string[] }) => Type.String({ description, kind: 'url', ...setting })
+export const keysUrl = (description: string, setting: Setting) => Type.String({ description, kind: 'keysUrl', ...setting })
 export const originList = (description: string, setting: Setting) => Type.Array(Type.String(), { description, kind: 'originList', ...setting })
 export const trustList = (description: string, setting: Setting) => Type.Array(Type.String(), { description, kind: 'trustList', ...setting })
 export const pem = (description: string, setting: Setting) => Type.String({ description, kind: 'pem', ...setting })

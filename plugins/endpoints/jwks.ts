@@ -14,6 +14,8 @@ const Jwk = Type.Object({
 
 /** The keys that others verify this service's access tokens with. */
 async function jwks (fastify: FastifyInstance) {
+  // Another issuer signs, and publishes its own.
+  if (!fastify.hasDecorator('accessTokens')) return
   fastify.get('/.well-known/jwks.json', {
     config: { public: true },
     schema: {

@@ -54,11 +54,18 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
     return send(request, reply, problem)
   })
 
-  function toProblem (error: FastifyError & { issues?: { path: string, detail: string }[] }): ProblemInput {
+  function toProblem (error: FastifyError & { issues?: { path: string, detail: string }[], retryAfter?: number }): ProblemInput {
     const domain = Object.hasOwn(problems, error.code ?? '') ? problems[error.code] : undefined
     if (domain) {
       const { status, title } = domain
-      return { status, title, code: error.code, detail: error.message, errors: error.issues?.map(({ path, detail }) => ({ pointer: `#/body${path}`, detail })) }
+      return {
+        status,
+        title,
+        code: error.code,
+        detail: error.message,
+        errors: error.issues?.map(({ path, detail }) => ({ pointer: `#/body${path}`, detail })),
+        ...error.retryAfter === undefined ? {} : { headers: { 'retry-after': String(error.retryAfter) } }
+      }
     }
     if (error.validation) return validationProblem(error)
     const database = databaseProblem(error as Error)

@@ -11,9 +11,11 @@ import { Credentials, RefreshToken, Registration, TokenPair } from './schemas.ts
 const consumes = ['application/json', 'application/x-www-form-urlencoded']
 
 const auth: FastifyPluginAsyncTypebox = async fastify => {
+  // Another issuer signs people in: JWT_JWKS_URL.
+  if (!fastify.hasDecorator('accessTokens')) return
   for (const schema of [User, Registration, Credentials, RefreshToken, TokenPair]) fastify.addSchema(schema)
   const { prisma, config } = fastify
-  const policy = { ttl: config.REFRESH_TOKEN_TTL }
+  const policy = { ttl: config.REFRESH_TOKEN_TTL, grace: config.REFRESH_GRACE, maxFailures: config.LOGIN_FAILURES_MAX, failuresWindow: config.LOGIN_FAILURES_WINDOW }
   // Guessing is slow: these routes count on their own, each address to each route.
   const guessable = { public: true, rateLimit: { max: config.AUTH_RATE_LIMIT_MAX } }
 
@@ -38,13 +40,13 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'login',
       summary: 'Sign in',
-      description: 'Starts a session. An unknown e-mail address and a wrong password are answered alike.',
+      description: 'Starts a session. An unknown e-mail address and a wrong password are answered alike, and after too many of either the account takes none for some minutes: 429.',
       tags: ['auth'],
       consumes,
       body: ref(Credentials),
       response: { 200: ref(TokenPair, { description: 'The tokens of a new session' }), 401: problem }
     }
-  }, async (request, reply) => tokens(reply, await logIn(prisma, request.body, policy)))
+  }, async (request, reply) => tokens(reply, await logIn(prisma, { ...request.body, client: request.ip }, policy)))
 
   fastify.post('/refresh', {
     config: guessable,
@@ -75,8 +77,8 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
     return reply.code(204).send()
   })
 
-  function tokens (reply: FastifyReply, { user, refreshToken }: Session) {
-    const { accessToken, expiresIn } = fastify.accessTokens.issue({ id: user.id, scopes: scopesOf(user.role) })
+  function tokens (reply: FastifyReply, { id, user, refreshToken }: Session) {
+    const { accessToken, expiresIn } = fastify.accessTokens.issue({ id: user.id, scopes: scopesOf(user.role), sessionId: id })
     reply.header('cache-control', 'no-store')
     return { accessToken, tokenType: 'Bearer', expiresIn, refreshToken }
   }

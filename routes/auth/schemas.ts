@@ -5,15 +5,18 @@ import { userName } from '../users/schemas.ts'
 const example = { email: 'ada@example.com', password: 'correct horse battery staple' }
 const strict = { additionalProperties: false }
 
+export const newPassword = Type.String({ minLength: 12, maxLength: 128, format: 'password', description: '12 to 128 characters' })
+export const password = Type.String({ minLength: 1, maxLength: 128, format: 'password', description: 'The password of the account' })
+
 export const Registration = Type.Object({
   email: Email,
-  password: Type.String({ minLength: 12, maxLength: 128, format: 'password', description: '12 to 128 characters' }),
+  password: newPassword,
   name: userName
 }, { $id: 'Registration', description: 'A new account', ...strict, examples: [{ ...example, name: 'Ada Lovelace' }] })
 
 export const Credentials = Type.Object({
   email: Email,
-  password: Type.String({ minLength: 1, maxLength: 128, format: 'password', description: 'The password of the account' })
+  password
 }, { $id: 'Credentials', description: 'What one signs in with', ...strict, examples: [example] })
 
 const token = { maxLength: 512, pattern: '^[!-~]+$' }

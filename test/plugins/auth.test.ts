@@ -1,6 +1,8 @@
-import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, randomUUID, sign as signBytes, verify } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
+import { connect, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { createSigner } from 'fast-jwt'
 import t from 'tap'
@@ -68,8 +70,14 @@ t.test('the guard comes before the body: who may not call learns nothing of the 
 
 const claims = { iss: 'keel', aud: 'keel', sub: user.id, scope: 'things:read', jti: 'j' }
 const [key] = loadKeys(first)
+const seconds = (ahead: number) => Math.floor(Date.now() / 1000) + ahead
 const sign = (payload: object, options: object = {}) =>
   createSigner({ key: first, algorithm: 'EdDSA', kid: key?.kid, header: { typ: 'at+jwt' }, expiresIn: 60_000, ...options } as never)(payload as never) as unknown as string
+/** What no signer would sign. */
+const signAsIs = (payload: object) => {
+  const input = [{ alg: 'EdDSA', typ: 'at+jwt', kid: key?.kid }, payload].map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+  return `${input}.${signBytes(null, Buffer.from(input), first).toString('base64url')}`
+}
 const valid = sign(claims)
 const badTokens: [string, string][] = [
   ['no token at all', 'Bearer'],
@@ -84,7 +92,21 @@ const badTokens: [string, string][] = [
   ['an unknown kid', `Bearer ${sign(claims, { kid: '../../etc/passwd' })}`],
   ['a stranger\'s key under a known kid', `Bearer ${sign(claims, { key: second })}`],
   ['an expired token', `Bearer ${sign({ ...claims, iat: 1000, exp: 2000 }, { expiresIn: undefined })}`],
-  ['a token for later', `Bearer ${sign({ ...claims, nbf: Math.floor(Date.now() / 1000) + 600 })}`],
+  ['a token for later', `Bearer ${sign({ ...claims, nbf: seconds(600) })}`],
+  ['a token issued in the future', `Bearer ${sign({ ...claims, iat: seconds(600) })}`],
+  ['a time that is no number', `Bearer ${signAsIs({ ...claims, exp: seconds(60), iat: 'now' })}`],
+  ['an expiry that is no number', `Bearer ${signAsIs({ ...claims, iat: seconds(0), exp: 'never' })}`],
+  ['claims that are no object', `Bearer ${signAsIs([])}`],
+  ['a token that expired longer ago than clocks differ', `Bearer ${sign({ ...claims, iat: seconds(-600), exp: seconds(-10) }, { expiresIn: undefined })}`],
+  ['100 KB of token', `Bearer ${sign({ ...claims, filler: 'x'.repeat(100_000) })}`],
+  ['a scope that is no text', `Bearer ${sign({ ...claims, scope: ['things:read'] })}`],
+  ['a kid of SQL', `Bearer ${sign(claims, { kid: "' OR '1'='1" })}`],
+  ['a kid of a prototype', `Bearer ${sign(claims, { kid: '__proto__' })}`],
+  ['a kid of 1000 characters', `Bearer ${sign(claims, { kid: 'k'.repeat(1000) })}`],
+  ['a key that the token brings', `Bearer ${sign(claims, { key: second, header: { typ: 'at+jwt', jwk: loadKeys(second)[0]?.jwk, jku: 'https://evil.example' } })}`],
+  ['a critical extension', `Bearer ${sign(claims, { header: { typ: 'at+jwt', crit: ['exp2'], exp2: 1 } })}`],
+  ['another user under the signature', `Bearer ${valid.split('.')[0]}.${Buffer.from(JSON.stringify({ ...claims, sub: randomUUID(), exp: seconds(60), iat: seconds(0) })).toString('base64url')}.${valid.split('.')[2]}`],
+  ['padding behind the signature', `Bearer ${valid}=`],
   ['no expiry', `Bearer ${sign(claims, { expiresIn: undefined })}`],
   ['no issuer', `Bearer ${sign({ ...claims, iss: undefined })}`],
   ['no audience', `Bearer ${sign({ ...claims, aud: undefined })}`],
@@ -103,6 +125,36 @@ for (const [name, authorization] of badTokens) {
     t.equal(response.json().code, 'UNAUTHORIZED')
   })
 }
+
+t.test('clocks may differ a little', async (t) => {
+  for (const token of [sign({ ...claims, iat: seconds(3), nbf: seconds(3) }), sign({ ...claims, iat: seconds(-60), exp: seconds(-2) }, { expiresIn: undefined })]) {
+    t.equal((await guarded.inject({ url: '/things', headers: bearer(token) })).statusCode, 200)
+  }
+})
+
+t.test('a token that was good a moment ago is refused once it has expired', async (t) => {
+  const token = sign({ ...claims, exp: seconds(-4) }, { expiresIn: undefined })
+  t.equal((await guarded.inject({ url: '/things', headers: bearer(token) })).statusCode, 200)
+  await sleep(2_200)
+  t.equal((await guarded.inject({ url: '/things', headers: bearer(token) })).statusCode, 401)
+})
+
+t.test('on the wire: two Authorization headers are 401, whatever their spelling, and 100 KB are 431', async (t) => {
+  const app = await buildApp(t, { JWT_PRIVATE_KEY: first }, things)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const send = (headers: string) => new Promise<string>((resolve, reject) => {
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1', () => socket.write(`GET /things HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers}\r\n`))
+    let answer = ''
+    socket.on('data', chunk => { answer += String(chunk) })
+    socket.on('close', () => resolve(answer))
+    socket.on('error', reject)
+  })
+  t.match(await send(`Authorization: Bearer ${valid}\r\n`), /^HTTP\/1.1 200 /)
+  for (const second of [`Authorization: Bearer ${valid}`, 'AUTHORIZATION: Basic dXNlcjpwYXNz', 'authorization:']) {
+    t.match(await send(`Authorization: Bearer ${valid}\r\n${second}\r\n`), /^HTTP\/1.1 401 [^]*www-authenticate: Bearer error="invalid_request"/i)
+  }
+  t.match(await send(`Authorization: Bearer ${'x'.repeat(100_000)}\r\n`), /^HTTP\/1.1 431 /)
+})
 
 t.test('while keys rotate, the first signs and all verify', async (t) => {
   const before = await buildApp(t, { JWT_PRIVATE_KEY: first }, things)

@@ -32,6 +32,22 @@ t.test('production has no fallback for secrets and database: all that is missing
   t.match(problems.join('\n'), /JWT_PRIVATE_KEY: must be set in production/)
 })
 
+t.test('tokens are our own or another issuer\'s: production needs one of the two', async (t) => {
+  const { JWT_PRIVATE_KEY, ...rest } = production
+  const JWT_JWKS_URL = 'https://issuer.example/jwks.json'
+  t.match(loadConfig({ ...rest, JWT_JWKS_URL }), { JWT_JWKS_URL, JWT_PRIVATE_KEY: undefined })
+  t.match(problemsOf({ ...production, JWT_JWKS_URL }), [/^JWT_PRIVATE_KEY: is set beside JWT_JWKS_URL/])
+  t.match(problemsOf({ JWT_PRIVATE_KEY, JWT_JWKS_URL }), [/^JWT_PRIVATE_KEY: is set beside JWT_JWKS_URL/])
+})
+
+t.test('keys of another issuer come by https, in development also from this machine', async (t) => {
+  for (const host of ['localhost', '127.0.0.1', '[::1]']) {
+    const JWT_JWKS_URL = `http://${host}:4000/jwks.json`
+    t.match(loadConfig({ JWT_JWKS_URL }), { JWT_JWKS_URL })
+    t.match(problemsOf({ NODE_ENV: 'production', DATABASE_URL: production.DATABASE_URL, JWT_JWKS_URL }), [/^JWT_JWKS_URL: expected https/])
+  }
+})
+
 t.test('production has no default admin', async (t) => {
   const { ADMIN_EMAIL, ADMIN_PASSWORD } = loadConfig(production)
   t.same([ADMIN_EMAIL, ADMIN_PASSWORD], [undefined, undefined])
@@ -51,6 +67,8 @@ const bad: [name: string, value: string][] = [
   ['ALLOWED_ORIGINS', '*'], ['ALLOWED_ORIGINS', 'https://a.example/path'], ['ALLOWED_ORIGINS', 'null'], ['ALLOWED_ORIGINS', 'ftp://a.example'],
   ['TRUST_PROXY', 'true'], ['TRUST_PROXY', '10.0.0.0/33'], ['TRUST_PROXY', '10.0.0'],
   ['DATABASE_URL', 'mysql://db/app'], ['DATABASE_URL', 'localhost:5432'],
+  ['JWT_JWKS_URL', 'issuer.example'], ['JWT_JWKS_URL', 'http://issuer.example/jwks'], ['JWT_JWKS_URL', 'http://localhost.evil.example/'], ['JWT_JWKS_URL', 'https://user:secret@issuer.example/'], ['JWT_JWKS_URL', 'file:///etc/passwd'],
+  ['REFRESH_GRACE', '2m'], ['LOGIN_FAILURES_MAX', '0'], ['LOGIN_FAILURES_WINDOW', '1d'],
   ['JWT_PRIVATE_KEY', 'secret'], ['JWT_PRIVATE_KEY', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----'],
   ['ADMIN_EMAIL', 'admin'], ['ADMIN_PASSWORD', 'short'], ['METRICS_TOKEN', 'short'], ['DOCS', 'yes'], ['NODE_ENV', 'staging']
 ]
