@@ -31,6 +31,12 @@ interface Line { answers: Statuses, id?: () => Promise<string>, path?: string, h
 
 const credentials = { email: owner.email, password: owner.password }
 const session = async () => ({ refreshToken: (await registered(app)).refreshToken })
+/** The newest session of the owner, begun for the occasion. */
+const ownSession = async () => {
+  const { accessToken } = (await call('POST', '/auth/login', { payload: credentials })).json()
+  const { items } = (await call('GET', '/users/me/sessions', { headers: bearer(accessToken) })).json() as { items: { id: string, current: boolean }[] }
+  return items.find(({ current }) => current)?.id ?? ''
+}
 const newAccount = () => ({ ...credentials, email: `${randomUUID()}@example.com`, name: 'New' })
 const aProduct = async () => (await newProduct(app)).id
 const someProduct = () => ({ sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1, currency: 'EUR' }, stock: 1 })
@@ -59,6 +65,9 @@ const table: Record<string, Line> = {
   'POST /auth/logout': { answers: everyone(204), payload: session },
 
   'GET /users/me': { answers: signedIn(200) },
+  'GET /users/me/sessions': { answers: signedIn(200) },
+  'DELETE /users/me/sessions/:id': { answers: [401, 401, 404, 204, 404], id: ownSession },
+  'PUT /users/me/password': { answers: signedIn(204), payload: () => ({ currentPassword: credentials.password, newPassword: credentials.password }) },
   'PATCH /users/me': { answers: signedIn(200), payload: () => ({ name: 'Renamed' }) },
   'GET /users': { answers: admins(200) },
 
