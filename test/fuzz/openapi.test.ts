@@ -11,6 +11,8 @@ import { requestsFor, type Caller, type Generated } from './requests.ts'
 
 const count = Number(process.env.FUZZ_REQUESTS ?? 1500)
 const seed = Number(process.env.FUZZ_SEED ?? randomInt(2 ** 31))
+/** Their success would end the sessions that the others need: test/routes/sessions.test.ts has it. */
+const ENDING = new Set(['endOwnSession', 'changeOwnPassword'])
 // An answer in 0.1 s on average would be slow; hashing passwords takes its time.
 t.setTimeout(60_000 + count * 100)
 
@@ -40,7 +42,7 @@ t.test(`${count} requests generated from openapi.json; to repeat them: FUZZ_SEED
   for (const [{ operationId }, statuses] of seen) {
     const said = [...statuses].sort().map(([status, times]) => `${status}×${times}`).join(' ')
     t.comment(`${operationId}: ${said}`)
-    t.ok([...statuses.keys()].some(isSuccess), `FUZZ_SEED=${seed}: ${operationId} succeeded at least once (${said})`)
+    if (!ENDING.has(operationId)) t.ok([...statuses.keys()].some(isSuccess), `FUZZ_SEED=${seed}: ${operationId} succeeded at least once (${said})`)
   }
 })
 
