@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The database, through Prisma. */
     prisma: PrismaClient
+    /** Where it is, for those that need a connection of their own; the schema is undefined for the default one. */
+    databaseSource: { url: string, schema: string | undefined }
   }
 }
 
@@ -33,6 +35,7 @@ async function database (fastify: FastifyInstance) {
     if (duration >= slow) log.warn({ query, durationMs: duration, target }, 'slow query')
   })
   fastify.decorate('prisma', prisma)
+  fastify.decorate('databaseSource', { url, schema })
 
   fastify.addHook('onReady', async () => {
     if (!fastify.hasDecorator('addHealthCheck')) return

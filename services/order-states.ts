@@ -1,7 +1,7 @@
 import type { OrderStatus, PrismaClient } from '../prisma/generated/client.ts'
 import { inTransaction } from './database.ts'
 import { DomainError } from './errors.ts'
-import { findOrder, visibleTo, type Order } from './orders.ts'
+import { findOrderRow, orderChanged, toOrder, visibleTo, type Order } from './orders.ts'
 import type { Actor } from './scopes.ts'
 import { returnStock } from './stock.ts'
 
@@ -27,9 +27,10 @@ export async function takeStep (prisma: PrismaClient, actor: Actor, id: string, 
       where: { id, ...visibleTo(actor), status: { in: [...from] } },
       data: { status: to, version: { increment: 1 } }
     })
-    const order = await findOrder(tx, actor, id)
+    const order = await findOrderRow(tx, actor, id)
     if (count === 0) throw new DomainError('INVALID_STATE', `The order is ${order.status}: to ${step} it, it must be ${from.join(' or ')}.`)
     if (to === 'cancelled') await returnStock(tx, order.items)
-    return order
+    await orderChanged(tx, order, to)
+    return toOrder(order)
   })
 }

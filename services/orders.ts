@@ -1,6 +1,7 @@
 import { Prisma, type OrderStatus } from '../prisma/generated/client.ts'
 import type { Database } from './database.ts'
 import { DomainError } from './errors.ts'
+import { recordEvent } from './events.ts'
 import { MAX_TOTAL, type Money } from './money.ts'
 import { keyset, type Page, type PageQuery } from './pagination.ts'
 import type { Actor } from './scopes.ts'
@@ -15,6 +16,7 @@ export type { OrderStatus } from '../prisma/generated/client.ts'
 
 const visible = {
   id: true,
+  userId: true,
   status: true,
   currency: true,
   totalAmount: true,
@@ -23,7 +25,8 @@ const visible = {
   items: { select: { productId: true, sku: true, name: true, quantity: true, unitPriceAmount: true }, orderBy: { position: 'asc' } }
 } as const satisfies Prisma.OrderSelect
 
-type Row = Prisma.OrderGetPayload<{ select: typeof visible }>
+/** An order as it is stored. */
+export type OrderRow = Prisma.OrderGetPayload<{ select: typeof visible }>
 
 const newestFirst = keyset('orders', {
   createdAt: { column: 'created_at', kind: 'time', value: (order: { id: string, createdAt: Date }) => order.createdAt }
@@ -57,7 +60,13 @@ export async function placeOrder (tx: Database, userId: string, { items }: { ite
     },
     select: visible
   })
+  await orderChanged(tx, row, 'created')
   return toOrder(row)
+}
+
+/** Records that an order was changed, and what it is now; in the transaction that changed it. */
+export async function orderChanged (tx: Database, row: OrderRow, change: 'created' | Exclude<OrderStatus, 'pending'>): Promise<void> {
+  await recordEvent(tx, { type: `order.${change}`, subject: row.id, ownerId: row.userId, data: { orderId: row.id, order: toOrder(row) } })
 }
 
 /**
@@ -65,9 +74,14 @@ export async function placeOrder (tx: Database, userId: string, { items }: { ite
  * @throws DomainError NOT_FOUND, also for another's
  */
 export async function findOrder (db: Database, actor: Actor, id: string): Promise<Order> {
+  return toOrder(await findOrderRow(db, actor, id))
+}
+
+/** The same, with whose it is. */
+export async function findOrderRow (db: Database, actor: Actor, id: string): Promise<OrderRow> {
   const row = await db.order.findFirst({ where: { id, ...visibleTo(actor) }, select: visible })
   if (row === null) throw new DomainError('NOT_FOUND', 'There is no such order.')
-  return toOrder(row)
+  return row
 }
 
 /**
@@ -133,7 +147,8 @@ function refuseShortage (lines: Line[]): void {
   throw new DomainError('OUT_OF_STOCK', `There is not enough of ${names}.`, short.map(({ product, path }) => ({ path, detail: `is more than the ${product.stock} in stock of ${product.sku}` })))
 }
 
-function toOrder ({ currency, totalAmount, items, ...rest }: Row): Order {
+/** An order as it is shown: without whose it is. */
+export function toOrder ({ userId: _, currency, totalAmount, items, ...rest }: OrderRow): Order {
   return {
     ...rest,
     items: items.map(({ unitPriceAmount, ...item }) => ({ ...item, unitPrice: { amount: unitPriceAmount, currency } })),

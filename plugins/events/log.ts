@@ -1,0 +1,38 @@
+import { Prisma, type PrismaClient } from '../../prisma/generated/client.ts'
+
+/** An event as it is kept. `id` is its position in the log, a decimal string. */
+export interface StoredEvent {
+  position: bigint
+  type: string
+  subject: string
+  ownerId: string | null
+  /** What readers are sent: id, type, at and the event's data, as JSON; made once for all of them. */
+  json: string
+}
+
+/** Whose events, or those about what; without either, all. */
+export interface EventFilter { ownerId?: string, subject?: string }
+
+/** What the log holds: all events after `horizon`, up to and including `last`. */
+export interface LogState { horizon: bigint, last: bigint }
+
+interface Row { position: bigint, type: string, subject: string, ownerId: string | null, at: Date, data: object }
+
+/** Reads the events after a position, oldest first, `limit` at the most. */
+export async function readLog (prisma: PrismaClient, after: bigint, limit: number, { ownerId, subject }: EventFilter = {}): Promise<StoredEvent[]> {
+  const owned = ownerId === undefined ? Prisma.empty : Prisma.sql`AND owner_id = ${ownerId}::uuid`
+  const about = subject === undefined ? Prisma.empty : Prisma.sql`AND subject = ${subject}`
+  const rows = await prisma.$queryRaw<Row[]>`
+    SELECT position, type, subject, owner_id AS "ownerId", at, data FROM events
+    WHERE position > ${after} ${owned} ${about} ORDER BY position LIMIT ${limit}`
+  return rows.map(({ position, type, subject, ownerId, at, data }) =>
+    ({ position, type, subject, ownerId, json: JSON.stringify({ id: String(position), type, at, ...data }) }))
+}
+
+/** How far the log goes back and forth. */
+export async function logState (prisma: PrismaClient): Promise<LogState> {
+  const [row] = await prisma.$queryRaw<LogState[]>`
+    SELECT horizon.position AS horizon, greatest(horizon.position, coalesce((SELECT max(position) FROM events), 0)) AS last
+    FROM event_horizon AS horizon`
+  return row ?? { horizon: 0n, last: 0n }
+}

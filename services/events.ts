@@ -1,0 +1,37 @@
+import type { Prisma } from '../prisma/generated/client.ts'
+import type { Database } from './database.ts'
+
+/**
+ * Something that happened in the domain. `type` says what, `subject` to what (the id of an order),
+ * `ownerId` whom it concerns, `data` the rest, as JSON.
+ */
+export interface DomainEvent { type: string, subject: string, ownerId?: string, data: object }
+
+/**
+ * Writes an event in the transaction that causes it: both can be seen, or neither
+ * (transactional outbox). Readers get the events of all transactions in the order of their commits.
+ */
+export async function recordEvent (tx: Database, { data, ...event }: DomainEvent): Promise<void> {
+  await tx.event.create({ data: { ...event, data: JSON.parse(JSON.stringify(data)) as Prisma.InputJsonObject }, select: { id: true } })
+}
+
+/**
+ * Forgets the events before `until`, as far as every durable consumer has come. Readers that ask
+ * for what was forgotten are told so.
+ * @returns how many
+ */
+export async function trimEvents (tx: Database, until: Date): Promise<number> {
+  const [row] = await tx.$queryRaw<{ trimmed: number }[]>`
+    WITH last AS (
+      SELECT least(
+        coalesce((SELECT position - 1 FROM events WHERE at >= ${until} ORDER BY position LIMIT 1), (SELECT max(position) FROM events)),
+        (SELECT min(position) FROM event_consumers)
+      ) AS position
+    ), trimmed AS (
+      DELETE FROM events USING last WHERE events.position <= last.position RETURNING events.position
+    ), horizon AS (
+      UPDATE event_horizon SET position = greatest(event_horizon.position, last.position) FROM last WHERE last.position IS NOT NULL
+    )
+    SELECT count(*)::int AS trimmed FROM trimmed`
+  return row?.trimmed ?? 0
+}
