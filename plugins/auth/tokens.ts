@@ -9,6 +9,8 @@ export interface AuthenticatedUser {
   scopes: ReadonlySet<string>
   /** The session that the token comes from (the claim `sid`), where its issuer says. */
   sessionId?: string
+  /** When the token expires, in milliseconds of Unix time: a connection that outlives it must end. */
+  expiresAt: number
 }
 
 /** Where the keys come from: a key at once when it is at hand, undefined when there is none. */
@@ -102,5 +104,5 @@ function userOf ({ sub, scope, iat, exp, sid }: Claims): AuthenticatedUser {
   if (typeof sub !== 'string' || !UUID.test(sub)) throw invalidToken('The access token names no user of this service.')
   if (typeof scope !== 'string' || !Number.isFinite(exp)) throw invalidToken('The access token has claims of a wrong kind.')
   if (!(iat * 1000 <= Date.now() + CLOCK_SKEW_MS)) throw invalidToken('The access token was issued in the future.')
-  return { id: sub, scopes: new Set(scope.split(' ')), ...typeof sid === 'string' ? { sessionId: sid } : {} }
+  return { id: sub, scopes: new Set(scope.split(' ')), expiresAt: exp * 1000, ...typeof sid === 'string' ? { sessionId: sid } : {} }
 }
