@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Prisma, type PrismaClient, type Role } from '../prisma/generated/client.ts'
 import { inTransaction, type Database } from './database.ts'
 import { DomainError } from './errors.ts'
@@ -22,6 +23,14 @@ export interface SessionPolicy { ttl: number, grace: number }
 
 /** Who wants to sign in, from which address. */
 export interface SignIn { email: string, password: string, client: string }
+
+/**
+ * A successor is handed out so much after the token was spent. Until then nobody has it, so the
+ * same token coming again is the same client's (tabs that wake at once, a retry), not a thief's.
+ */
+const OVERLAP_MS = 250
+/** Timers may fire a little early. */
+const TIMER_SLACK_MS = 2
 
 const order = keyset('sessions', { createdAt: { column: 'created_at', kind: 'time', value: (session: OwnSession) => session.createdAt } })
 
@@ -56,8 +65,8 @@ export async function logIn (prisma: PrismaClient, signIn: SignIn, policy: Sessi
  * A token that comes again after it was spent has leaked, to whoever came first
  * or second: its whole family is revoked. A client that sends the same token
  * several times at once (two tabs) is not taken for a thief: one request
- * succeeds, and the others, which came before the token was spent or within the
- * grace after that, are only refused.
+ * succeeds, and the others, which came before its successor was handed out or
+ * within the grace after that, are only refused.
  * @throws DomainError INVALID_REFRESH_TOKEN
  */
 export async function refresh (prisma: PrismaClient, refreshToken: string, { ttl, grace }: SessionPolicy): Promise<Session> {
@@ -68,11 +77,13 @@ export async function refresh (prisma: PrismaClient, refreshToken: string, { ttl
     if (token.usedAt.getTime() + grace < arrivedAt.getTime()) await revokeTokens(prisma, { familyId: token.familyId })
     throw invalid()
   }
+  const usedAt = new Date(arrivedAt.getTime() + OVERLAP_MS)
   const next = await inTransaction(prisma, async tx => {
-    const { count } = await tx.refreshToken.updateMany({ where: { id: token.id, usedAt: null, revokedAt: null }, data: { usedAt: new Date() } })
+    const { count } = await tx.refreshToken.updateMany({ where: { id: token.id, usedAt: null, revokedAt: null }, data: { usedAt } })
     return count === 0 ? undefined : await createToken(tx, token, ttl)
   })
   if (next === undefined) throw invalid()
+  await sleep(usedAt.getTime() - Date.now() + TIMER_SLACK_MS)
   return { id: token.familyId, user: token.user, refreshToken: next }
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifySchemaValidationError } from 'fastify'
 import { kitProblems, type KitCode } from './kinds.ts'
-import type { ProblemBody, ProblemInput } from './problem.ts'
+import { pointerToken, type ProblemBody, type ProblemInput } from './problem.ts'
 
 /** The kit's problem for each status that the framework or a plugin may ask for. */
 const byStatus: Record<number, KitCode> = {
@@ -59,7 +59,7 @@ export function validationProblem (error: FastifyError): ProblemInput {
 }
 
 function pointTo (part: string, { instancePath, keyword, params, message }: FastifySchemaValidationError): NonNullable<ProblemBody['errors']>[number] {
-  const at = (name: unknown) => `#/${part}${instancePath}/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`
+  const at = (name: unknown) => `#/${part}${instancePath}/${pointerToken(String(name))}`
   if (keyword === 'required') return { pointer: at(params.missingProperty), detail: 'is required' }
   if (keyword === 'additionalProperties') return { pointer: at(params.additionalProperty), detail: 'is not a known field' }
   if (keyword === 'enum') return { pointer: `#/${part}${instancePath}`, detail: `must be one of ${(params.allowedValues as unknown[]).join(', ')}` }

@@ -1,8 +1,7 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-
-const PROBLEM_TYPE = 'application/problem+json'
+import { PROBLEM_TYPE, pointerToken } from '../../plugins/errors/problem.ts'
 
 interface Response { $ref?: string, content?: Record<string, { schema?: object }> }
 interface Document { paths: Record<string, Record<string, { responses: Record<string, Response> }>> }
@@ -44,7 +43,7 @@ export function checkResponses (fastify: FastifyInstance, report: (violation: st
     const at = ['paths', path, method, 'responses', String(status), 'content', type, 'schema']
     if (type === PROBLEM_TYPE) return checkProblem(reply, payload)
     const value = type.endsWith('json') ? JSON.parse(String(payload)) : payload
-    return against(`openapi.json#/${at.map(name => encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1'))).join('/')}`, value)
+    return against(`openapi.json#/${at.map(name => encodeURIComponent(pointerToken(name))).join('/')}`, value)
   }
 
   function checkHeaders (reply: FastifyReply): string | undefined {

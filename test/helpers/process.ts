@@ -75,7 +75,8 @@ async function ended (child: ChildProcess): Promise<number | null> {
   return child.exitCode
 }
 
-async function answers (url: string, status: number): Promise<boolean> {
+/** Whether a URL answers with the status. */
+export async function answers (url: string, status: number): Promise<boolean> {
   try {
     return (await fetch(url)).status === status
   } catch {

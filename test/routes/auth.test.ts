@@ -158,6 +158,18 @@ t.test('of the same token sent at once, one works and the session goes on', asyn
   t.equal((await refresh(winners[0]!.json().refreshToken)).statusCode, 200)
 })
 
+t.test('so it does over connections of their own, where some come when the first is done', async (t) => {
+  const { refreshToken } = await registered(app)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const url = `${app.listeningOrigin}/auth/refresh`
+  const send = (token: string) => fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ refreshToken: token }) })
+  const responses = await Promise.all(Array.from({ length: 40 }, () => send(refreshToken)))
+  const winners = responses.filter(({ status }) => status === 200)
+  t.equal(winners.length, 1)
+  const { refreshToken: next } = await winners[0]!.json() as { refreshToken: string }
+  t.equal((await send(next)).status, 200)
+})
+
 t.test('an expired token is refused', async (t) => {
   const { id, refreshToken } = await registered(app)
   await app.prisma.refreshToken.updateMany({ where: { userId: id }, data: { createdAt: new Date(0), expiresAt: new Date(1) } })
