@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The database, through Prisma. */
     prisma: PrismaClient
+    /** Where it is, for what needs connections of its own; holds the password. */
+    databaseUrl: string
   }
 }
 
@@ -33,6 +35,7 @@ async function database (fastify: FastifyInstance) {
     if (duration >= slow) log.warn({ query, durationMs: duration, target }, 'slow query')
   })
   fastify.decorate('prisma', prisma)
+  fastify.decorate('databaseUrl', url)
 
   fastify.addHook('onReady', async () => {
     if (!fastify.hasDecorator('addHealthCheck')) return

@@ -33,3 +33,16 @@ export async function takeStep (prisma: PrismaClient, actor: Actor, id: string, 
     return order
   })
 }
+
+/**
+ * Cancels an order that is still pending, whoever's it is: its products are back in stock.
+ * @returns whether it was; an order that has moved on, or is gone, is left alone
+ */
+export async function expireOrder (prisma: PrismaClient, id: string): Promise<boolean> {
+  return await inTransaction(prisma, async tx => {
+    const { count } = await tx.order.updateMany({ where: { id, status: 'pending' }, data: { status: steps.cancel.to, version: { increment: 1 } } })
+    if (count === 0) return false
+    await returnStock(tx, await tx.orderItem.findMany({ where: { orderId: id }, select: { productId: true, quantity: true } }))
+    return true
+  })
+}
