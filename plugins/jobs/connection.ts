@@ -34,8 +34,8 @@ const MAX_WAIT_MS = 10_000
 /** How often the same error is logged while it lasts. */
 const REPEAT_MS = 30_000
 
-// Each pass asks for jobs whose worker is gone; with the heartbeat this is how soon they run again.
-const SUPERVISE_SECONDS = 5
+// How often one of the workers looks for jobs whose worker is gone, and for schedules that are due.
+const PASS_SECONDS = 5
 // pg-boss polls for its flows, which jobs here do not have.
 const NEVER_SECONDS = 12 * 3600
 
@@ -68,8 +68,9 @@ export function createConnection ({ url, schema, works, log, prepare }: Connecti
       supervise: works,
       schedule: works,
       useListenNotify: works,
-      superviseIntervalSeconds: SUPERVISE_SECONDS,
-      monitorIntervalSeconds: SUPERVISE_SECONDS,
+      superviseIntervalSeconds: PASS_SECONDS,
+      monitorIntervalSeconds: PASS_SECONDS,
+      cronMonitorIntervalSeconds: PASS_SECONDS,
       cronWorkerIntervalSeconds: 1,
       flowIntervalSeconds: NEVER_SECONDS,
       // Rebuilding indexes is for the owner of the tables, and vacuuming for the server.

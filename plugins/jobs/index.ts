@@ -42,8 +42,6 @@ async function jobs (fastify: FastifyInstance) {
   })
 
   function senderOf (origin: Origin): JobSender {
-    // By the time a transaction sends its first job there is a connection.
-    if (ready) void connection.get().catch(() => {})
     return { send: (name, payload, options) => send(origin, name, payload, options) }
   }
 
@@ -71,7 +69,10 @@ async function jobs (fastify: FastifyInstance) {
       defined.set(definition.name, completeDefinition(definition))
     },
     send: (name, payload, options) => send({}, name, payload, options),
-    for: request => senderOf(originOf(request))
+    for: async request => {
+      await soon(connection.get())
+      return senderOf(originOf(request))
+    }
   })
 
   fastify.addHook('onReady', async () => {

@@ -107,8 +107,12 @@ export interface Job {
 export interface Jobs extends JobSender {
   /** Declares a job; in a module of `jobs/`, before the service is ready. */
   define: <Schema extends TSchema>(definition: JobDefinition<Schema>) => void
-  /** A sender whose jobs say in their log lines which request and trace they come from. */
-  for: (request: FastifyRequest) => JobSender
+  /**
+   * A sender whose jobs say in their log lines which request and trace they come from. Asked for
+   * before a transaction begins, it has connected by then: nothing waits with locks held.
+   * @throws JobsUnavailableError
+   */
+  for: (request: FastifyRequest) => Promise<JobSender>
 }
 
 /** The payload does not fit the schema of its job: the sender's fault, nothing was sent. */
