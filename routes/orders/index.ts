@@ -35,7 +35,8 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
       response: { 201: ref(Order, { description: 'The new order', headers: { ...locationHeader, ...replayedHeader } }), 409: problem, 422: problem }
     }
   }, async (request, reply) => {
-    const result = await once(prisma, repeatable(request, 'createOrder', config.IDEMPOTENCY_TTL), tx => placeOrder(tx, request.user.id, request.body))
+    const followUp = { jobs: await fastify.jobs.for(request), ttl: config.ORDER_TTL }
+    const result = await once(prisma, repeatable(request, 'createOrder', config.IDEMPOTENCY_TTL), tx => placeOrder(tx, request.user.id, request.body, followUp))
     const order = markReplay(reply, result)
     return reply.code(201).header('location', `/orders/${order.id}`).send(order)
   })

@@ -25,6 +25,8 @@ export async function testConfig (overrides: Partial<Config> = {}): Promise<Conf
   const config = loadConfig({
     NODE_ENV: 'test',
     LOG_LEVEL: 'silent',
+    // Jobs are sent and stay where they are; a test of what they do sets `all`.
+    ROLE: 'web',
     DATABASE_URL: overrides.DATABASE_URL ?? await testDatabase(),
     JWT_PRIVATE_KEY: privateKey,
     RATE_LIMIT_MAX: '1000000',
