@@ -31,7 +31,7 @@ export const ConfigSchema = Type.Object({
   JWT_JWKS_URL: Type.Optional(keysUrl('Key set of another issuer, whose tokens are taken instead of our own; https, outside production also http on this machine', {})),
   ACCESS_TOKEN_TTL: duration('Life of an access token', { minimum: 1000, maximum: 86_400_000, default: '15m' }),
   REFRESH_TOKEN_TTL: duration('Life of a refresh token', { minimum: 1000, maximum: 366 * 86_400_000, default: '30d' }),
-  REFRESH_GRACE: duration('For how long after its use a refresh token that comes again is refused without ending its session', { minimum: 0, maximum: 60_000, default: '0s' }),
+  REFRESH_GRACE: duration('For how long after its use a refresh token that comes again, its successor unused, is refused without ending its session', { minimum: 0, maximum: 60_000, default: '5s' }),
   IDEMPOTENCY_TTL: duration('How long the answer to an Idempotency-Key is kept', { minimum: 1000, maximum: 31 * 86_400_000, default: '24h' }),
   ADMIN_EMAIL: Type.Optional(text('E-mail of the admin that the seed creates; no default in production', { format: 'email', default: 'admin@example.com', production: null })),
   ADMIN_PASSWORD: Type.Optional(text('Password of that admin, 12 to 128 characters; no default in production', { minLength: 12, maxLength: 128, secret: true, default: 'keel-development', production: null })),
