@@ -32,7 +32,7 @@ export const ConfigSchema = Type.Object({
   JWT_JWKS_URL: Type.Optional(keysUrl('Key set of another issuer, whose tokens are taken instead of our own; https, outside production also http on this machine', {})),
   ACCESS_TOKEN_TTL: duration('Life of an access token', { minimum: 1000, maximum: 86_400_000, default: '15m' }),
   REFRESH_TOKEN_TTL: duration('Life of a refresh token', { minimum: 1000, maximum: 366 * 86_400_000, default: '30d' }),
-  REFRESH_GRACE: duration('For how long after its use a refresh token that comes again is refused without ending its session', { minimum: 0, maximum: 60_000, default: '0s' }),
+  REFRESH_GRACE: duration('For how long after its use a refresh token that comes again, its successor unused, is refused without ending its session', { minimum: 0, maximum: 60_000, default: '5s' }),
   IDEMPOTENCY_TTL: duration('How long the answer to an Idempotency-Key is kept', { minimum: 1000, maximum: 31 * 86_400_000, default: '24h' }),
   ORDER_TTL: duration('How long an order may stay unpaid before it is cancelled', { minimum: 1000, maximum: 366 * 86_400_000, default: '30m' }),
   SMTP_URL: Type.Optional(url('Mail server as smtp://user:password@host:587, or smtps:// for TLS from the start; without it mail is logged and kept in the table mails', { protocols: ['smtp:', 'smtps:'], secret: true })),
