@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { cleanUp } from '../../services/clean-up.ts'
 import { buildApp, registered } from '../helpers/app.ts'
@@ -7,7 +7,7 @@ const app = await buildApp(t)
 const { prisma } = app
 const { id: userId } = await registered(app)
 const at = (days: number) => new Date(Date.now() + days * 86_400_000)
-const bytes = () => new Uint8Array(Buffer.from(randomUUID()))
+const bytes = () => new Uint8Array(randomBytes(32))
 const never = new AbortController().signal
 
 const counts = async () => ({ refreshTokens: await prisma.refreshToken.count(), idempotencyRecords: await prisma.idempotencyRecord.count(), loginThrottles: await prisma.loginThrottle.count(), mails: await prisma.mail.count() })
