@@ -52,6 +52,7 @@ const table: Record<string, Line> = {
   'GET /health/ready': { answers: everyone(200) },
 
   'GET /openapi.json': { answers: everyone(200) },
+  'GET /asyncapi.json': { answers: everyone(200) },
   'GET /docs/': { answers: everyone(200) },
   'GET /docs/json': { answers: everyone(200) },
   'GET /docs/yaml': { answers: everyone(200) },
@@ -82,7 +83,11 @@ const table: Record<string, Line> = {
   'GET /orders/:id': { answers: ownerAndAdmin(200), id: pending },
   'POST /orders/:id/pay': { answers: ownerAndAdmin(200), id: pending },
   'POST /orders/:id/cancel': { answers: ownerAndAdmin(200), id: pending },
-  'POST /orders/:id/ship': { answers: admins(200), id: paid }
+  'POST /orders/:id/ship': { answers: admins(200), id: paid },
+
+  // Over a real connection: test/plugins/websocket-admission.test.ts.
+  'GET /ws': { answers: signedIn(426) },
+  'POST /ws/tickets': { answers: signedIn(201) }
 }
 
 const routes = (await routeList()).map(({ method, path }) => ({ method: method as 'GET', path, name: `${method} ${path}` }))

@@ -11,6 +11,8 @@ declare module 'fastify' {
     declareProblems: (route: import('fastify').RouteOptions, ...statuses: number[]) => void
     /** Every kind of problem that the service may report, by code. */
     problemKinds: ReadonlyMap<string, ProblemKind>
+    /** What a caller is told of an error. */
+    problemOf: (error: unknown) => ProblemInput
   }
   interface FastifyReply {
     /** Answers with a problem of this status (RFC 9457). */
@@ -37,6 +39,7 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
     }
     route.schema = { ...route.schema, response }
   })
+  fastify.decorate('problemOf', error => toProblem(error as FastifyError))
   // What every operation may answer; a route declares what is its own.
   fastify.addHook('onRoute', route => {
     fastify.declareProblems(route, 400, 500, 503)

@@ -23,6 +23,7 @@ export const kitProblems = {
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type of the request body is not supported', description: 'The operation does not take bodies of this Content-Type; the detail lists those it takes.' },
   UNPROCESSABLE: { status: 422, title: 'The request cannot be carried out as it stands', description: 'The request is well-formed but asks for something that cannot be done. The detail says what; change the request.' },
   PRECONDITION_REQUIRED: { status: 428, title: 'The request must be conditional', description: 'The operation changes a resource that others may change too, and asks for If-Match with the ETag that was read.' },
+  UPGRADE_REQUIRED: { status: 426, title: 'The resource is a WebSocket', description: 'The resource speaks WebSocket (RFC 6455), not HTTP. Connect to it with a WebSocket client, version 13.' },
   RATE_LIMITED: { status: 429, title: 'Too many requests', description: 'More requests came from this client than the limit allows. Wait for the seconds in Retry-After; RateLimit says how much is left of a window.' },
   HEADERS_TOO_LARGE: { status: 431, title: 'The request headers are too large', description: 'The request headers are longer than the service takes; often it is cookies that have piled up. Send fewer or shorter ones.' },
   INTERNAL_ERROR: { status: 500, title: 'The service failed', description: 'A fault of the service; its log has the cause under the request id. Report it with that id. Only a request that is safe to repeat should be sent again.' },

@@ -56,12 +56,10 @@ export class EventHub {
     await this.#start()
     const subscription: Subscription = { filter, sink, position: this.#position, closed: false }
     const problem = after === undefined ? undefined : await this.#resume(subscription, after)
-    if (problem !== undefined) {
-      subscription.position = this.#position
-      sink.reset(this.#position, problem)
-    }
-    if (subscription.position >= this.#recent.since) this.#goLive(subscription)
-    else this.#catchUp(subscription).catch(error => this.#fail(subscription, error))
+    if (problem !== undefined) subscription.position = this.#position
+    sink.opened?.(subscription.position)
+    if (problem !== undefined) sink.reset(subscription.position, problem)
+    this.#catchUp(subscription).catch(error => this.#fail(subscription, error))
     return {
       close: () => {
         subscription.closed = true
@@ -143,33 +141,53 @@ export class EventHub {
     subscription.sink.failed(error)
   }
 
-  /** From memory, and without waiting: no event can come in between. */
-  #goLive (subscription: Subscription): void {
-    for (const event of this.#recent.after(subscription.position)) {
-      if (wants(subscription.filter, event)) this.#deliver(subscription, event)
+  /** Passes on what a subscription missed, as fast as it takes it, and then what is new. */
+  async #catchUp (subscription: Subscription): Promise<void> {
+    while (!subscription.closed) {
+      if (subscription.position < this.#recent.since) {
+        await this.#fromDatabase(subscription)
+        continue
+      }
+      const full = this.#fromMemory(subscription)
+      // Not waited for since memory was looked at: no event can have come in between.
+      if (full === undefined) return void this.#goLive(subscription)
+      await full
     }
+  }
+
+  #goLive (subscription: Subscription): void {
     if (!subscription.closed) this.#live.add(subscription)
   }
 
-  /** Reads what a subscription missed from the database until memory has the rest. */
-  async #catchUp (subscription: Subscription): Promise<void> {
-    const { prisma } = this.#options
-    while (!subscription.closed && subscription.position < this.#recent.since) {
-      const asked = subscription.position
-      const passedOn = this.#position
-      const [events, { horizon }] = await this.#database(async () =>
-        [await readLog(prisma, asked, PAGE, subscription.filter), await logState(prisma)] as const)
-      if (subscription.closed) return
-      if (asked < horizon) {
-        subscription.position = this.#position
-        subscription.sink.reset(this.#position, 'expired')
-        break
-      }
-      for (const event of events) this.#deliver(subscription, event)
-      // A page that is not full has all there was: what this process had passed on by then is in it, or not wanted.
-      if (events.length < PAGE && subscription.position < passedOn) subscription.position = passedOn
-      await subscription.sink.drained?.()
+  /** Everything that memory has for the subscription, or as much as it takes: then what to wait for. */
+  #fromMemory (subscription: Subscription): Promise<void> | undefined {
+    for (const event of this.#recent.after(subscription.position)) {
+      if (subscription.closed || !wants(subscription.filter, event)) continue
+      this.#deliver(subscription, event)
+      const full = subscription.sink.drained?.()
+      if (full !== undefined) return full
     }
-    if (!subscription.closed) this.#goLive(subscription)
+    return undefined
+  }
+
+  /** A page of what memory has no more. */
+  async #fromDatabase (subscription: Subscription): Promise<void> {
+    const { prisma } = this.#options
+    const asked = subscription.position
+    const passedOn = this.#position
+    const [events, { horizon }] = await this.#database(async () =>
+      [await readLog(prisma, asked, PAGE, subscription.filter), await logState(prisma)] as const)
+    if (subscription.closed) return
+    if (asked < horizon) {
+      subscription.position = this.#position
+      return subscription.sink.reset(this.#position, 'expired')
+    }
+    for (const event of events) {
+      this.#deliver(subscription, event)
+      await subscription.sink.drained?.()
+      if (subscription.closed) return
+    }
+    // A page that is not full has all there was: what this process had passed on by then is in it, or not wanted.
+    if (events.length < PAGE && subscription.position < passedOn) subscription.position = passedOn
   }
 }

@@ -5,12 +5,14 @@ export type ResetReason = 'malformed' | 'future' | 'expired'
 
 /** Where a subscription delivers. What throws here ends the subscription. */
 export interface Sink {
+  /** Comes first: events follow from `position` on. */
+  opened?: (position: bigint) => void
   /** Events come once each, in the order of the log. */
   event: (event: StoredEvent) => void
   /** The position that was asked for is none that can be resumed: events follow from `position` on. */
   reset: (position: bigint, reason: ResetReason) => void
-  /** Resolves when more may come: a reader of what is past is not given more than it takes. */
-  drained?: () => Promise<void>
+  /** Resolves when more may come (undefined: at once): a reader of what is past is not given more than it takes. */
+  drained?: () => Promise<void> | undefined
   /** It has failed; nothing follows. */
   failed: (error: unknown) => void
 }
