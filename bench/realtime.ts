@@ -33,6 +33,7 @@ const EVENTS_PER_SECOND = 100
 const SECONDS = 20
 /** Clients that connect at a time. */
 const AT_ONCE = 50
+const WARM_UP = 200
 /** About as long as the order of a shop. */
 const FILLER = 'x'.repeat(600)
 
@@ -57,6 +58,10 @@ async function measure (prisma: PrismaClient, url: string, kind: string, clients
   const service = start('serve', { url, kind, clients: String(clients) })
   const crowd = start('follow', { kind })
   const { port, everything, own, users } = await service.ask({}) as { port: number, everything: string[], own: string[], users: string[] }
+  // What the first clients bring into memory is not theirs.
+  await crowd.ask({ port, tokens: everything.slice(0, WARM_UP) })
+  await record(prisma)
+  await crowd.ask({ hangUp: true })
   const { rss: before } = await service.ask({ memory: true }) as { rss: number }
 
   // All follow everything: one event goes to all.
@@ -155,6 +160,7 @@ function follow (): void {
     } else if (hangUp) {
       for (const socket of sockets) socket.destroy()
       sockets = []
+      times = []
       setTimeout(() => process.send?.({}), 1000)
     } else if (port !== undefined && tokens !== undefined) {
       void openAll(kind, port, tokens, arrived).then(opened => {

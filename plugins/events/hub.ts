@@ -68,9 +68,7 @@ export class EventHub {
       subscription.position = this.#position
       sink.reset(this.#position, problem)
     }
-    if (subscription.position < this.#recent.since || !this.#goLive(subscription)) {
-      this.#catchUp(subscription).catch(error => this.#fail(subscription, error))
-    }
+    this.#catchUp(subscription).catch(error => this.#fail(subscription, error))
     const positionOf = () => subscription.live && this.#position > subscription.position ? this.#position : subscription.position
     return {
       get position () {
@@ -176,30 +174,34 @@ export class EventHub {
     return true
   }
 
-  /** Delivers what a subscription missed, no faster than its reader takes it, until it is up to date. */
+  /** Delivers what a subscription missed, no faster than its reader takes it, until it is up to date: at once, if memory has it all. */
   async #catchUp (subscription: Subscription): Promise<void> {
+    let page = CATCH_UP_PAGE
     while (!subscription.closed) {
-      if (subscription.position < this.#recent.since) await this.#readPage(subscription)
+      // As much as the reader took last time, and some more.
+      if (subscription.position < this.#recent.since) page = Math.min(CATCH_UP_PAGE, 2 * await this.#readPage(subscription, page))
       else if (this.#goLive(subscription)) return
       // Nothing that was read is held meanwhile: a reader that is slow costs no more than one that is not.
       await subscription.sink.drained?.()
     }
   }
 
-  /** Delivers what follows from the database, as much as the reader takes. */
-  async #readPage (subscription: Subscription): Promise<void> {
+  /** Delivers what follows from the database, `limit` events at the most. @returns as many as the reader takes at once */
+  async #readPage (subscription: Subscription, limit: number): Promise<number> {
     const { prisma } = this.#options
     const asked = subscription.position
     const passedOn = this.#position
     const [events, { horizon }] = await this.#database(async () =>
-      [await readLog(prisma, asked, CATCH_UP_PAGE, subscription.filter), await logState(prisma)] as const)
-    if (subscription.closed) return
+      [await readLog(prisma, asked, limit, subscription.filter), await logState(prisma)] as const)
+    if (subscription.closed) return limit
     if (asked < horizon) {
       subscription.position = this.#position
-      return subscription.sink.reset(this.#position, 'expired')
+      subscription.sink.reset(this.#position, 'expired')
+      return limit
     }
-    for (const event of events) if (!this.#deliver(subscription, event)) return
+    for (const [index, event] of events.entries()) if (!this.#deliver(subscription, event)) return index + 1
     // A page that is not full has all there was: what this process had passed on by then is in it, or not wanted.
-    if (events.length < CATCH_UP_PAGE && subscription.position < passedOn) subscription.position = passedOn
+    if (events.length < limit && subscription.position < passedOn) subscription.position = passedOn
+    return limit
   }
 }

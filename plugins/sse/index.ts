@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Readable } from 'node:stream'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { OutgoingHttpHeaders } from 'node:http'
+import type { FastifyInstance, FastifyReply, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { EventFilter } from '../events/index.ts'
 import { EventStream } from './stream.ts'
@@ -51,6 +52,19 @@ async function sse (fastify: FastifyInstance) {
     answer(this, filter).catch(error => this.send(error))
   })
 
+  // Last of what sees the answer: Fastify's own way of sending streams holds several times the memory.
+  fastify.addHook('onRoute', route => {
+    if (!isDeclared(route)) return
+    route.onSend = [...[route.onSend ?? []].flat(), ({ raw }, reply, payload, done) => {
+      if (!(payload instanceof EventStream)) return done()
+      reply.hijack()
+      // Up to 16 KB that nobody looks at any more.
+      raw.rawHeaders.length = 0
+      raw.headers = {}
+      payload.begin(reply.getHeaders() as OutgoingHttpHeaders)
+    }]
+  })
+
   async function answer (reply: FastifyReply, filter: EventFilter & { after?: string }): Promise<void> {
     const { id, expiresAt } = reply.request.user
     const stream = open(reply, id, expiresAt)
@@ -70,7 +84,11 @@ async function sse (fastify: FastifyInstance) {
     const stream = new EventStream(reply.raw, expiresAt, SSE_HEARTBEAT)
     streams.add(stream)
     reply.eventStream = stream
-    reply.raw.once('close', () => release(stream, userId))
+    reply.raw.once('close', () => {
+      release(stream, userId)
+      // A response that was cut has an end for Fastify (the log, onResponse hooks) if there is an error.
+      if (reply.raw.headersSent && !reply.raw.writableFinished) reply.raw.emit('error', new Error('The stream was cut.'))
+    })
     timer ??= setInterval(check, Math.min(CHECK_MS, SSE_HEARTBEAT / 4)).unref()
     return stream
   }
@@ -100,6 +118,12 @@ async function sse (fastify: FastifyInstance) {
     while (streams.size > 0 && Date.now() < deadline) await sleep(10)
     for (const stream of streams) stream.cut()
   })
+}
+
+/** Whether a route says that it answers with events. */
+function isDeclared ({ schema }: RouteOptions): boolean {
+  const { 200: ok } = (schema?.response ?? {}) as Record<number, { content?: object } | undefined>
+  return ok?.content !== undefined && 'text/event-stream' in ok.content
 }
 
 export default fp(sse, { name: 'sse', dependencies: ['config', 'errors', 'auth', 'events'] })

@@ -1,12 +1,11 @@
-import type { ServerResponse } from 'node:http'
-import { Stream } from 'node:stream'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Following, ResetReason, Sink, StoredEvent } from '../events/index.ts'
 import { beatFrame, eventFrame, positionFrame, resetFrame, retryFrame } from './frames.ts'
 
 /** What is not yet sent to a client, at the most: who is slower than that is cut off. */
 const BUFFER_BYTES = 256 * 1024
-/** For as long a client that takes nothing at all is waited for, after its stream has ended too. */
-const STALLED_MS = 30_000
+/** For so many heartbeats a client that takes nothing at all is waited for, after its stream has ended too. */
+const STALLED_BEATS = 2
 /** When the client is to come back, at random within: after a loss, and after a shutdown, when all come. */
 const RETRY_MS = [1_000, 3_000] as const
 const SHUTDOWN_RETRY_MS = [500, 5_000] as const
@@ -15,16 +14,16 @@ const SHUTDOWN_RETRY_MS = [500, 5_000] as const
 export type End = 'client' | 'expired' | 'shutdown' | 'slow' | 'failed'
 
 /**
- * The events of one client, as the payload of its response. There are thousands of these: no timer,
- * no closure and no buffer of its own.
+ * The events of one client. There are thousands of these: no timer, no closure and no buffer of their own.
  */
-export class EventStream extends Stream implements Sink {
+export class EventStream implements Sink {
   readonly #response: ServerResponse
   readonly #expiresAt: number
   readonly #beatMs: number
   #following: Following | undefined
   /** What comes before the response has begun. */
   #early: Buffer[] | undefined = [retryFrame(...RETRY_MS)]
+  #begun: (() => void) | undefined
   #beatAt = 0
   /** Bytes that were written, and of these what had left when it was last looked. */
   #written = 0
@@ -36,7 +35,6 @@ export class EventStream extends Stream implements Sink {
 
   /** @param expiresAt when the stream has to end, in milliseconds of Unix time */
   constructor (response: ServerResponse, expiresAt: number, beatMs: number) {
-    super()
     this.#response = response
     this.#expiresAt = expiresAt
     this.#beatMs = beatMs
@@ -60,7 +58,7 @@ export class EventStream extends Stream implements Sink {
   async drained (): Promise<void> {
     const response = this.#response
     if (this.end !== undefined) return
-    if (this.#early !== undefined) return await new Promise(resolve => { this.once('begun', resolve) })
+    if (this.#early !== undefined) return await new Promise(resolve => { this.#begun = resolve })
     if (!response.writableNeedDrain) return
     await new Promise<void>(resolve => {
       const done = () => {
@@ -75,26 +73,24 @@ export class EventStream extends Stream implements Sink {
     this.finish('failed')
   }
 
-  /** Called by Fastify, when the headers are set: begins the response. */
-  override pipe<T extends NodeJS.WritableStream> (response: T): T {
+  /** Fastify takes for a stream what has this; it is not to pipe it, but to let `begin` have the response. */
+  pipe (): never {
+    throw new Error('A route that sends events declares text/event-stream in its response schema.')
+  }
+
+  /** Sends the headers and what has come meanwhile. */
+  begin (headers: OutgoingHttpHeaders): void {
     const early = this.#early ?? []
     this.#early = undefined
-    this.emit('begun')
-    if (this.end !== undefined) {
-      this.#response.end()
-      return response
-    }
+    this.#begun?.()
+    const response = this.#response
+    response.writeHead(200, headers)
+    if (this.end !== undefined) return void response.end()
     const now = Date.now()
     this.#leftAt = now
     this.#schedule(now)
-    this.#response.socket?.setKeepAlive?.(true, this.#beatMs)
+    response.socket?.setKeepAlive?.(true, this.#beatMs)
     this.#write(Buffer.concat([...early, ...this.#following === undefined ? [] : [positionFrame(this.#following.position)]]))
-    return response
-  }
-
-  /** Called by Fastify when the response is gone. */
-  destroy (): void {
-    this.close('client')
   }
 
   /** Now and then: ends the stream when its time is over, shows that it is alive when nothing else does. */
@@ -106,7 +102,7 @@ export class EventStream extends Stream implements Sink {
     if (pending === 0 || left !== this.#left) {
       this.#left = left
       this.#leftAt = now
-    } else if (now - this.#leftAt >= STALLED_MS) {
+    } else if (now - this.#leftAt >= STALLED_BEATS * this.#beatMs) {
       return this.cut()
     }
     if (now < this.#beatAt || this.end !== undefined || this.#following === undefined) return
@@ -133,7 +129,7 @@ export class EventStream extends Stream implements Sink {
     if (this.end !== undefined) return false
     this.end = end
     this.#following?.close()
-    this.emit('begun')
+    this.#begun?.()
     return true
   }
 
