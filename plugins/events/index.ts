@@ -23,5 +23,5 @@ async function events (fastify: FastifyInstance) {
 
 export type { EventHub } from './hub.ts'
 export type { EventFilter, StoredEvent } from './log.ts'
-export type { ResetReason, Sink } from './subscription.ts'
+export type { Following, ResetReason, Sink } from './subscription.ts'
 export default fp(events, { name: 'events', dependencies: ['config', 'database'] })
