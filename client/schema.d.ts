@@ -254,7 +254,7 @@ export interface paths {
         };
         /**
          * Follow one's own orders
-         * @description Server-sent events, one for each change, in the order of the changes; with the scope orders:admin those of everyone. `Last-Event-ID` (or `lastEventId`) resumes without loss or duplicates; an `event: reset` says that it can't be. The stream ends when the token expires: come back with a new one.
+         * @description Server-sent events, one for each change, in the order of the changes; with the scope orders:admin those of everyone. `Last-Event-ID` (or `lastEventId`) resumes without loss or duplicates; an `event: reset` says that it can't be. The stream ends when the token expires: come back with a new one. A client that can't send a header, such as EventSource, has a ticket of `POST /ws/tickets`.
          */
         get: operations["followOrders"];
         put?: never;
@@ -491,8 +491,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Get a ticket for a WebSocket
-         * @description A ticket opens one WebSocket in the name of whoever got it, within seconds: for clients that can't send a header when they connect.
+         * Get a ticket for a WebSocket or an event stream
+         * @description A ticket opens one WebSocket or event stream in the name of whoever got it, within seconds: for clients that can't send a header when they connect, such as EventSource.
          */
         post: operations["createSocketTicket"];
         delete?: never;
@@ -971,7 +971,7 @@ export interface components {
             nextCursor: string | null;
         };
         /**
-         * @description A ticket for a WebSocket
+         * @description A ticket for a WebSocket or an event stream
          * @example {
          *       "ticket": "u1Ql0KFuCJXn0hM6kFZbWb1yQ2hS3u8mJb0l5rB0hXk",
          *       "expiresIn": 30
@@ -983,7 +983,7 @@ export interface components {
              * @description Seconds in which it must be used
              */
             expiresIn: number;
-            /** @description Opens one WebSocket: as the subprotocol `ticket.<ticket>` beside `keel.v1`, or as `?ticket=` */
+            /** @description Opens one WebSocket, as the subprotocol `ticket.<ticket>` beside `keel.v1` or as `?ticket=`; or one event stream, as `?ticket=` */
             ticket: string;
         };
         /** @description Access for a while, and the means to go on */
@@ -2620,6 +2620,8 @@ export interface operations {
             query?: {
                 /** @description The `id` to go on behind; without it, the stream begins now */
                 lastEventId?: string;
+                /** @description Opens one WebSocket, as the subprotocol `ticket.<ticket>` beside `keel.v1` or as `?ticket=`; or one event stream, as `?ticket=` */
+                ticket?: string;
             };
             header?: {
                 /** @description The `id` to go on behind; without it, the stream begins now */
@@ -4437,7 +4439,7 @@ export interface operations {
     openSocket: {
         parameters: {
             query?: {
-                /** @description Opens one WebSocket: as the subprotocol `ticket.<ticket>` beside `keel.v1`, or as `?ticket=` */
+                /** @description Opens one WebSocket, as the subprotocol `ticket.<ticket>` beside `keel.v1` or as `?ticket=`; or one event stream, as `?ticket=` */
                 ticket?: string;
             };
             header?: never;

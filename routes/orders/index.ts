@@ -3,9 +3,11 @@ import { Type } from 'typebox'
 import { once } from '../../services/idempotency.ts'
 import { takeStep, type Step } from '../../services/order-states.ts'
 import { findOrder, listOrders, placeOrder, visibleTo } from '../../services/orders.ts'
+import { redeemTicket } from '../../services/socket-tickets.ts'
 import { linkHeader, locationHeader, replayedHeader } from '../http/headers.ts'
 import { idempotencyHeaders, markReplay, repeatable } from '../http/idempotency.ts'
 import { linkNext } from '../http/pages.ts'
+import { ticketOf } from '../http/ticket.ts'
 import { Money } from '../products/schemas.ts'
 import { idParams, pageQuery, problem, ref } from '../schemas.ts'
 import { EventsReset, NewOrder, Order, OrderEvent, OrderItem, OrderPage, Status, eventsHeaders, eventsQuery } from './schemas.ts'
@@ -54,11 +56,17 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
   }, async (request, reply) => linkNext(request, reply, await listOrders(prisma, request.user, request.query)))
 
   fastify.get('/events', {
-    config: { scopes: ['orders:read'] },
+    config: {
+      scopes: ['orders:read'],
+      authenticate: async request => {
+        const ticket = ticketOf(request)
+        return ticket === undefined ? undefined : await redeemTicket(prisma, ticket)
+      }
+    },
     schema: {
       operationId: 'followOrders',
       summary: 'Follow one\'s own orders',
-      description: 'Server-sent events, one for each change, in the order of the changes; with the scope orders:admin those of everyone. `Last-Event-ID` (or `lastEventId`) resumes without loss or duplicates; an `event: reset` says that it can\'t be. The stream ends when the token expires: come back with a new one.',
+      description: 'Server-sent events, one for each change, in the order of the changes; with the scope orders:admin those of everyone. `Last-Event-ID` (or `lastEventId`) resumes without loss or duplicates; an `event: reset` says that it can\'t be. The stream ends when the token expires: come back with a new one. A client that can\'t send a header, such as EventSource, has a ticket of `POST /ws/tickets`.',
       tags,
       headers: eventsHeaders,
       querystring: eventsQuery,

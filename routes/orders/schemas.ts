@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { Money, Product } from '../products/schemas.ts'
 import { Id, Timestamp, oneOf, pageOf, ref } from '../schemas.ts'
+import { Ticket } from '../ws/schemas.ts'
 
 const { sku, name } = Product.properties
 const productId = Id('The product')
@@ -71,4 +72,4 @@ const TEXT = '^[\\s\\S]*$'
 /** Longer than any URL or header that the server takes: what is no position is answered with a reset. */
 const lastEventId = Type.Optional(Type.String({ maxLength: 16_384, pattern: TEXT, description: 'The `id` to go on behind; without it, the stream begins now' }))
 export const eventsHeaders = Type.Object({ 'last-event-id': lastEventId })
-export const eventsQuery = Type.Object({ lastEventId }, { additionalProperties: false })
+export const eventsQuery = Type.Object({ lastEventId, ticket: Type.Optional(Ticket.properties.ticket) }, { additionalProperties: false })

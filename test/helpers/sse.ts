@@ -22,12 +22,12 @@ export interface EventClient {
   close: () => void
 }
 
-/** Opens a stream. Ends with the test. */
-export async function openEvents (t: Test, url: string, { token, lastEventId, headers }: { token: string, lastEventId?: string, headers?: Record<string, string> }): Promise<EventClient> {
+/** Opens a stream, with a token or with a ticket in the URL. Ends with the test. */
+export async function openEvents (t: Test, url: string, { token, lastEventId, headers }: { token?: string, lastEventId?: string, headers?: Record<string, string> }): Promise<EventClient> {
   const abort = new AbortController()
   t.teardown(() => abort.abort())
   const response = await fetch(url, {
-    headers: { authorization: `Bearer ${token}`, ...lastEventId === undefined ? {} : { 'last-event-id': lastEventId }, ...headers },
+    headers: { ...token === undefined ? {} : { authorization: `Bearer ${token}` }, ...lastEventId === undefined ? {} : { 'last-event-id': lastEventId }, ...headers },
     signal: abort.signal
   })
   const events: ServerEvent[] = []

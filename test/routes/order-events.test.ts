@@ -169,3 +169,15 @@ function sourceOf (t: Test, token: string): EventSource {
   t.teardown(() => source.close())
   return source
 }
+
+t.test('a ticket opens one stream, in the name of whoever got it', async t => {
+  const { token } = await registered(app)
+  const { ticket } = (await app.inject({ method: 'POST', url: '/ws/tickets', headers: bearer(token) })).json() as { ticket: string }
+  const client = await openEvents(t, `${url}?ticket=${ticket}`, {})
+  const [own] = [await place(token), await place(admin.token)]
+  const [event] = await client.until(1)
+  t.equal(JSON.parse(event!.data).orderId, own)
+  for (const query of [`ticket=${ticket}`, 'ticket=x', `ticket=${ticket}&ticket=${ticket}`]) {
+    t.equal((await app.inject(`/orders/events?${query}`)).statusCode, 401, query)
+  }
+})
