@@ -34,6 +34,8 @@ export function serverOptions (config: Config): FastifyHttpOptions<Server> {
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
       requireHostHeader: false,
+      // Anything but a WebSocket, such as h2c, is answered as if no upgrade had been asked for (RFC 9110, 7.8).
+      shouldUpgradeCallback: isWebSocket,
       headersTimeout: Math.min(config.REQUEST_TIMEOUT_MS, MAX_HEADERS_MS),
       // How often Node looks for requests that are late; its default of 30 s would let a time-out of 1 s pass.
       connectionsCheckingInterval: Math.min(config.REQUEST_TIMEOUT_MS, CHECK_MS)
@@ -48,9 +50,16 @@ export function serverOptions (config: Config): FastifyHttpOptions<Server> {
     frameworkErrors: (error, request, reply) => {
       const status = error.statusCode ?? 400
       const { headers, body } = rawProblem(statusProblem(status, status === 400 ? 'The URL is malformed.' : undefined), request.server, request.id)
-      reply.raw.writeHead(status, headers).end(body)
+      // The connection of a request for an upgrade is no HTTP connection any more: nobody else would end it.
+      const { socket } = request.raw
+      reply.raw.writeHead(status, headers).end(body, () => { if (isWebSocket.call(request.server.server as Server, request.raw)) socket.end() })
     }
   }
+}
+
+/** Whether a request may become a WebSocket: where nobody serves them it is answered as any other. */
+function isWebSocket (this: Server, { method, headers }: IncomingMessage): boolean {
+  return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket' && this.listenerCount('upgrade') > 0
 }
 
 /** The client's X-Request-Id when it is well-formed, else a new one. */

@@ -2,9 +2,9 @@ import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { cleanUp } from '../services/clean-up.ts'
 
-/** Every night deletes what has expired: tokens, idempotency records, login throttles, old mails. */
+/** Every night deletes what has expired: tokens, tickets, idempotency records, login throttles, old mails and events. */
 const module: FastifyPluginAsync = async fastify => {
-  const { prisma } = fastify
+  const { prisma, config } = fastify
 
   fastify.jobs.define({
     name: 'clean-up',
@@ -14,7 +14,7 @@ const module: FastifyPluginAsync = async fastify => {
     concurrency: 1,
     timeoutSeconds: 3600,
     handler: async ({ signal, log }) => {
-      log.info({ deleted: await cleanUp(prisma, signal) }, 'what had expired was deleted')
+      log.info({ deleted: await cleanUp(prisma, { retention: config.EVENTS_RETENTION, signal }) }, 'what had expired was deleted')
     }
   })
 }

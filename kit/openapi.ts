@@ -1,6 +1,8 @@
-// Writes openapi.json from the code: `npm run openapi`.
+// Writes openapi.json and asyncapi.json from the code: `npm run openapi`.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openapiDocument } from './openapi-document.ts'
+import { asyncapiDocument, openapiDocument } from './openapi-document.ts'
 
-writeFileSync(join(import.meta.dirname, '../openapi.json'), await openapiDocument())
+const root = join(import.meta.dirname, '..')
+writeFileSync(join(root, 'openapi.json'), await openapiDocument())
+writeFileSync(join(root, 'asyncapi.json'), await asyncapiDocument())

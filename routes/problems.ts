@@ -30,6 +30,11 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
     title: 'Too many wrong passwords',
     description: 'There were too many wrong passwords for this e-mail address, whether it has an account or not. Wait as long as Retry-After says.'
   },
+  INVALID_TICKET: {
+    status: 401,
+    title: 'The ticket is not valid',
+    description: 'The ticket is unknown, spent or expired: it opens one WebSocket, within seconds. Get another with POST /ws/tickets.'
+  },
   NOT_FOUND: {
     status: 404,
     title: 'Not found',

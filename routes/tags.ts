@@ -4,6 +4,7 @@ export const tags = [
   { name: 'users', description: 'Accounts' },
   { name: 'products', description: 'The catalogue' },
   { name: 'orders', description: 'From pending to paid to shipped' },
+  { name: 'events', description: 'What happens, as it happens' },
   { name: 'problems', description: 'What the codes of error bodies mean' },
   { name: 'health', description: 'For load balancers and orchestrators' }
 ]

@@ -18,6 +18,10 @@ export class Refusal extends Error {
   }
 }
 
+export function missingToken (): Refusal {
+  return new Refusal('Send an access token: Authorization: Bearer <token>.')
+}
+
 export function invalidToken (message: string): Refusal {
   return new Refusal(message, { bearerError: 'invalid_token' })
 }
@@ -28,7 +32,7 @@ export function invalidToken (message: string): Refusal {
  */
 export function authorizationOf ({ headers, rawHeaders }: IncomingMessage): string {
   const value = headers.authorization
-  if (value === undefined || value === '') throw new Refusal('Send an access token: Authorization: Bearer <token>.')
+  if (value === undefined || value === '') throw missingToken()
   let count = 0
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]

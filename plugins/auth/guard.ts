@@ -1,5 +1,5 @@
-import type { FastifyReply, RouteOptions, preParsingHookHandler } from 'fastify'
-import { authorizationOf, Refusal } from './bearer.ts'
+import type { FastifyContextConfig, FastifyReply, RouteOptions, preParsingHookHandler } from 'fastify'
+import { authorizationOf, missingToken, Refusal } from './bearer.ts'
 import type { AuthenticatedUser, TokenReader } from './tokens.ts'
 
 /**
@@ -8,9 +8,9 @@ import type { AuthenticatedUser, TokenReader } from './tokens.ts'
  */
 export function guard (route: RouteOptions, readToken: TokenReader): preParsingHookHandler {
   // Read at the first request: plugins in an inner scope may still open their own routes.
-  let declared: { isPublic: boolean, scopes: string[] } | undefined
+  let declared: { isPublic: boolean, scopes: string[], authenticate: FastifyContextConfig['authenticate'] } | undefined
   return (request, reply, _payload, done) => {
-    const { isPublic, scopes } = declared ??= { isPublic: route.config?.public === true, scopes: route.config?.scopes ?? [] }
+    const { isPublic, scopes, authenticate } = declared ??= { isPublic: route.config?.public === true, scopes: route.config?.scopes ?? [], authenticate: route.config?.authenticate }
     if (isPublic) return done()
     const admit = (user: AuthenticatedUser) => {
       request.user = user
@@ -18,10 +18,16 @@ export function guard (route: RouteOptions, readToken: TokenReader): preParsingH
       done()
     }
     const refuse = (error: unknown) => {
-      if (!(error instanceof Refusal)) return done(error as Error)
+      if (!(error instanceof Refusal)) {
+        if (request.server.problemOf(error).status === 401) reply.header('www-authenticate', 'Bearer')
+        return done(error as Error)
+      }
       if (error.statusCode === 503) return void unavailable(error, reply)
       reply.header('www-authenticate', error.bearerError === undefined ? 'Bearer' : `Bearer error="${error.bearerError}"`)
       done(error)
+    }
+    if (authenticate !== undefined && request.headers.authorization === undefined) {
+      return void authenticate(request).then(user => user === undefined ? refuse(missingToken()) : admit(user), refuse)
     }
     let user
     try {

@@ -12,6 +12,8 @@ declare module 'fastify' {
     public?: boolean
     /** The scopes an access token needs to call the route; an empty list: any valid token. */
     scopes?: string[]
+    /** Who calls, where a request without an Authorization header may say so in a way of the route's own; undefined: it does not. */
+    authenticate?: (request: FastifyRequest) => Promise<AuthenticatedUser | undefined>
   }
   interface FastifyInstance {
     /** Issues access tokens. Not there (`hasDecorator`) when another issuer does: JWT_JWKS_URL. */
@@ -73,4 +75,5 @@ function foreignTokens (fastify: FastifyInstance, url: string, expected: Expecte
   return readToken
 }
 
+export type { AuthenticatedUser } from './tokens.ts'
 export default fp(auth, { name: 'auth', dependencies: ['config', 'errors'] })

@@ -16,6 +16,7 @@ const byStatus: Record<number, KitCode> = {
   414: 'URI_TOO_LONG',
   415: 'UNSUPPORTED_MEDIA_TYPE',
   422: 'UNPROCESSABLE',
+  426: 'UPGRADE_REQUIRED',
   428: 'PRECONDITION_REQUIRED',
   429: 'RATE_LIMITED',
   431: 'HEADERS_TOO_LARGE',
@@ -44,9 +45,14 @@ export function statusProblem (status: number, detail?: string): ProblemInput {
 
 /** The problem of an error with a 4xx status that the framework or a plugin threw. */
 export function frameworkProblem (error: FastifyError, status: number): ProblemInput {
-  const named = byFastifyCode[error.code]
+  const named = byFastifyCode[error.code] ?? ownCode(error.code)
   const detail = sentence(error.message)
   return named ? kitProblem(named, detail) : statusProblem(status, detail)
+}
+
+/** A plugin may throw one of the kit's codes by its name. */
+function ownCode (code: string): KitCode | undefined {
+  return Object.hasOwn(kitProblems, code ?? '') ? code as KitCode : undefined
 }
 
 /** The problem of input that does not fit its schema. */

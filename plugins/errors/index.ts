@@ -11,6 +11,8 @@ declare module 'fastify' {
     declareProblems: (route: import('fastify').RouteOptions, ...statuses: number[]) => void
     /** Every kind of problem that the service may report, by code. */
     problemKinds: ReadonlyMap<string, ProblemKind>
+    /** What a caller is told of an error. */
+    problemOf: (error: unknown) => ProblemInput
   }
   interface FastifyReply {
     /** Answers with a problem of this status (RFC 9457). */
@@ -37,6 +39,7 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
     }
     route.schema = { ...route.schema, response }
   })
+  fastify.decorate('problemOf', error => toProblem(error as FastifyError))
   // What every operation may answer; a route declares what is its own.
   fastify.addHook('onRoute', route => {
     fastify.declareProblems(route, 400, 500, 503)
@@ -64,7 +67,7 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
         code: error.code,
         detail: error.message,
         errors: error.issues?.map(({ path, detail }) => ({ pointer: `#/body${path}`, detail })),
-        ...error.retryAfter === undefined ? {} : { headers: { 'retry-after': String(error.retryAfter) } }
+        ...retryAfter(error)
       }
     }
     if (error.validation) return validationProblem(error)
@@ -73,8 +76,12 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
     const status = error.statusCode ?? 500
     // The message of an unknown error may hold anything: it goes to the log only.
     if (status < 400 || status >= 500) return statusProblem(status === 503 ? 503 : 500)
-    return frameworkProblem(error, status)
+    return { ...frameworkProblem(error, status), ...retryAfter(error) }
   }
+}
+
+function retryAfter ({ retryAfter }: { retryAfter?: number }): Pick<ProblemInput, 'headers'> {
+  return retryAfter === undefined ? {} : { headers: { 'retry-after': String(retryAfter) } }
 }
 
 function isProblemReference (schema: unknown): boolean {

@@ -111,7 +111,7 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
   }
 }
 
-/** What is kept of an error with its job, for an operator: its words alone. The log has all of it. */
+/** What is kept of an error with its job, for an operator: its words alone, as PostgreSQL can hold them. The log has all of it. */
 function reasonOf (error: unknown): string {
-  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, MAX_REASON)
+  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, MAX_REASON).replaceAll('\0', '').toWellFormed()
 }

@@ -49,15 +49,25 @@ async function apply (query: Query, schema: string): Promise<boolean> {
   const version = await versionOf(query, schema)
   if (version !== undefined && version >= neededVersion()) return false
   const { getConstructionPlans, getMigrationPlans } = await import('pg-boss')
+  const { transaction, indexes } = steps(version === undefined ? getConstructionPlans(schema) : getMigrationPlans(schema, version))
   try {
-    await query(version === undefined ? getConstructionPlans(schema) : getMigrationPlans(schema, version))
+    await query(transaction)
   } catch (error) {
     await query('ROLLBACK')
     // Another process was quicker.
     if (await versionOf(query, schema) !== neededVersion()) throw error
     return false
   }
+  for (const index of indexes) {
+    await query(index).catch(error => { throw new Error(`${(error as Error).message}. The rest is done; run this by hand: ${index}`, { cause: error }) })
+  }
   return true
+}
+
+/** A plan is a transaction, then indexes that are built beside running services: each by itself, outside a transaction. */
+function steps (plan: string): { transaction: string, indexes: string[] } {
+  const end = plan.lastIndexOf('COMMIT;') + 'COMMIT;'.length
+  return { transaction: plan.slice(0, end), indexes: plan.slice(end).split(/^--.*$/m).map(text => text.trim()).filter(text => text !== '') }
 }
 
 async function versionOf (query: Query, schema: string): Promise<number | undefined> {

@@ -7,6 +7,7 @@ const headers = {
   'Retry-After': { description: 'Seconds to wait', schema: { type: 'integer', format: 'int32', minimum: 0, maximum: 86_400 } },
   Deprecation: { description: 'Since when the operation is deprecated, in seconds of Unix time (RFC 9745)', schema: { type: 'string', maxLength: 20, pattern: '^@-?[0-9]+$' } },
   Sunset: { description: 'From when the operation may be gone (RFC 8594)', schema: { type: 'string', maxLength: 29, pattern: '^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$' } },
+  Upgrade: { description: 'The protocol that the resource speaks', schema: { type: 'string', enum: ['websocket'] } },
   'WWW-Authenticate': { description: 'What is wrong with the token (RFC 6750)', schema: { type: 'string', maxLength: 512, pattern: '^Bearer' } }
 }
 type Name = keyof typeof headers
@@ -37,10 +38,12 @@ export function documentHeaders<T extends object> (input: T): T {
 }
 
 function namesFor (status: string, isLimited: boolean): Name[] {
+  if (status === '101') return ['X-Request-Id']
   return [
     'X-Request-Id', 'Access-Control-Allow-Origin',
     ...isLimited ? ['RateLimit', 'RateLimit-Policy'] as const : [],
     ...status === '429' || status === '503' ? ['Retry-After'] as const : [],
+    ...status === '426' ? ['Upgrade'] as const : [],
     ...status === '401' || status === '403' ? ['WWW-Authenticate'] as const : []
   ]
 }

@@ -132,20 +132,37 @@ t.test('refreshing rotates the token', async (t) => {
   t.equal((await refresh(response.json().refreshToken)).statusCode, 200)
 })
 
-t.test('a token used twice ends its session', async (t) => {
+t.test('a spent token that comes again when its successor was used ends its session, at once', async (t) => {
   const { refreshToken } = await registered(app)
-  const next = (await refresh(refreshToken)).json().refreshToken
+  const second = (await refresh(refreshToken)).json().refreshToken
+  const third = (await refresh(second)).json().refreshToken
   const reuse = await refresh(refreshToken)
   t.equal(reuse.statusCode, 401)
   t.equal(reuse.json().code, 'INVALID_REFRESH_TOKEN')
-  t.equal((await refresh(next)).statusCode, 401)
+  t.equal((await refresh(third)).statusCode, 401)
+})
+
+t.test('one that comes again after the grace ends its session', async (t) => {
+  const strict = await buildApp(t, { REFRESH_GRACE: 0 })
+  const { refreshToken } = await registered(app)
+  const send = (token: string) => strict.inject({ method: 'POST', url: '/auth/refresh', payload: { refreshToken: token } })
+  const next = (await send(refreshToken)).json().refreshToken
+  t.equal((await send(refreshToken)).statusCode, 401)
+  t.equal((await send(next)).statusCode, 401)
+})
+
+t.test('one that comes again soon, its successor unused, is only refused', async (t) => {
+  const { refreshToken } = await registered(app)
+  const next = (await refresh(refreshToken)).json().refreshToken
+  t.equal((await refresh(refreshToken)).statusCode, 401)
+  t.equal((await refresh(next)).statusCode, 200)
 })
 
 t.test('it leaves the other sessions of the user alone', async (t) => {
   const { email, password, refreshToken } = await registered(app)
   const other = (await post('login', { email, password })).json().refreshToken
-  await refresh(refreshToken)
-  await refresh(refreshToken)
+  await refresh((await refresh(refreshToken)).json().refreshToken)
+  t.equal((await refresh(refreshToken)).statusCode, 401)
   t.equal((await refresh(other)).statusCode, 200)
 })
 

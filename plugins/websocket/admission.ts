@@ -1,0 +1,62 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Connections } from './connections.ts'
+import { SUBPROTOCOL } from './messages.ts'
+
+const VERSION = '13'
+const KEY = /^[+/0-9A-Za-z]{22}==$/
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+
+type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => void
+
+/** Refuses upgrades that are none, and those that a page of a stranger asks for in the name of its visitor. */
+export function admitHandshake (allowedOrigins: string[]): Hook {
+  const allowed = new Set(allowedOrigins)
+  return (request, reply, done) => {
+    if (!request.ws) return done()
+    // What is not upgraded is the last on its connection: it is no HTTP connection any more.
+    reply.header('connection', 'close')
+    const { headers } = request
+    if (headers['sec-websocket-version'] !== VERSION) return void upgradeRequired(request, reply, `This service speaks version ${VERSION} of WebSocket.`)
+    if (!KEY.test(headers['sec-websocket-key'] ?? '')) return void reply.problem(400, 'Sec-WebSocket-Key is missing or malformed.')
+    if (offeredProtocols(request) === undefined) return void reply.problem(400, 'Sec-WebSocket-Protocol is malformed.')
+    const { origin } = headers
+    if (origin !== undefined && !allowed.has(origin) && !isOwn(origin, request)) return void reply.problem(403, 'Pages of this origin may not connect: see ALLOWED_ORIGINS.')
+    done()
+  }
+}
+
+/** Refuses what the service can't take on: when it stops, and when the user has enough. */
+export function admitConnection (connections: Connections, perUser: number): Hook {
+  return (request, reply, done) => {
+    if (!request.ws) return done()
+    if (connections.isClosing) return void reply.problem(503, 'The service is stopping.')
+    if (connections.countOf(request.user.id) >= perUser) return void reply.problem(429, `A user has ${perUser} connections to this process at the most.`)
+    done()
+  }
+}
+
+/** The answer to whoever does not ask for a WebSocket. */
+export function upgradeRequired (_request: FastifyRequest, reply: FastifyReply, detail = 'Connect with a WebSocket client.'): FastifyReply {
+  return reply.headers({ upgrade: 'websocket', connection: 'upgrade', 'sec-websocket-version': VERSION }).problem(426, detail)
+}
+
+/** The subprotocol to go on with, if the client offers it. */
+export function chooseProtocol (offered: Set<string>): string | false {
+  return offered.has(SUBPROTOCOL) && SUBPROTOCOL
+}
+
+/** The subprotocols that a client offers; undefined when they can't be read. */
+export function offeredProtocols ({ headers }: FastifyRequest): string[] | undefined {
+  const offered = headers['sec-websocket-protocol']
+  if (offered === undefined) return []
+  const protocols = offered.split(',').map(protocol => protocol.trim())
+  const isWellFormed = protocols.every(protocol => TOKEN.test(protocol)) && new Set(protocols).size === protocols.length
+  return isWellFormed ? protocols : undefined
+}
+
+/** Whether a page is the service's own. Behind a proxy that TRUST_PROXY does not name, the service can't know that it is reached by https. */
+function isOwn (origin: string, { protocol, host }: FastifyRequest): boolean {
+  const page = URL.parse(origin)
+  const own = URL.parse(`${page?.protocol}//${host}`)
+  return page !== null && own !== null && page.host === own.host && (page.protocol === 'https:' || page.protocol === `${protocol}:`)
+}
