@@ -34,6 +34,11 @@ export default [
     ignores: ['plugins/config/**'],
     rules: { 'no-restricted-properties': ['error', { object: 'process', property: 'env', message: 'Take it from fastify.config: plugins/config reads the environment.' }] }
   },
+  {
+    // What a browser runs.
+    files: ['routes/console/*.js'],
+    languageOptions: { globals: { document: 'readonly', location: 'readonly', EventSource: 'readonly', FormData: 'readonly', fetch: 'readonly' } }
+  },
   ...Object.entries(walls).map(([files, group]) => ({
     files: [files],
     rules: { 'no-restricted-imports': ['error', { patterns: [{ group, message: 'Arrows between the rooms point one way: see the README.' }] }] }

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { connectionProblem } from '../../prisma/migrate.ts'
 import { createConnection } from './connection.ts'
+import { countQueues } from './counts.ts'
 import { completeDefinition } from './definition.ts'
 import { originOf, type Envelope, type Origin } from './envelope.ts'
 import { checkSchedules, syncQueues, syncSchedules } from './queues.ts'
@@ -72,7 +73,8 @@ async function jobs (fastify: FastifyInstance) {
     for: async request => {
       await soon(connection.get())
       return senderOf(originOf(request))
-    }
+    },
+    queues: () => countQueues(prisma, schema)
   })
 
   fastify.addHook('onReady', async () => {

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { Prisma } from '../../prisma/generated/client.ts'
+import type { QueueCounts } from './counts.ts'
 
 /** How one job is put on its queue. */
 export interface SendOptions {
@@ -113,6 +114,8 @@ export interface Jobs extends JobSender {
    * @throws JobsUnavailableError
    */
   for: (request: FastifyRequest) => Promise<JobSender>
+  /** The queues, and how many jobs are on each. */
+  queues: () => Promise<QueueCounts[]>
 }
 
 /** The payload does not fit the schema of its job: the sender's fault, nothing was sent. */

@@ -59,7 +59,7 @@ async function showState () {
   if (response?.ok) {
     const { queues, plugins } = await response.json()
     element('plugins').textContent = plugins
-    element('queues').replaceChildren(...queues.map(({ name, ready, deferred, active, failed }) => row([name, ready, deferred, active, failed])))
+    element('queues').replaceChildren(...queues.map(({ name, ready, deferred, active, dead }) => row([name, ready, deferred, active, dead])))
   }
   setTimeout(showState, STATE_MS)
 }
