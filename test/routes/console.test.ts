@@ -117,7 +117,7 @@ t.test('in Chromium', inBrowser, async t => {
       source.onopen = () => { document.title = 'open' }
       source.onerror = () => reject(new Error('closed'))
       source.addEventListener('order.created', event => {
-        const { data, lastEventId } = event as MessageEvent<string>
+        const { data, lastEventId } = event as unknown as { data: string, lastEventId: string }
         resolve(JSON.stringify({ ...JSON.parse(data), lastEventId }))
       })
     }), ticket)
