@@ -19,7 +19,7 @@ const service = {
 }
 
 /**
- * The service: the kit's concerns, then its own endpoints, then the routes. `fastify start` takes it
+ * The service: the kit's concerns, then its own endpoints, then the jobs and the routes. `fastify start` takes it
  * from here, with `options` for the server.
  */
 async function app (fastify: FastifyInstance, { config }: { config?: Config }) {
@@ -32,6 +32,9 @@ async function app (fastify: FastifyInstance, { config }: { config?: Config }) {
   await fastify.register(autoload, { dir, ignoreFilter: /\/endpoints\//, options: { ...service, config } })
   closed = true
   await fastify.register(autoload, { dir: join(dir, 'endpoints'), options: { ...service, config } })
+  // Also where they are only sent: the sender checks against their schemas.
+  await fastify.register(autoload, { dir: join(root, 'jobs') })
+  if (fastify.config.ROLE === 'worker') return
   await fastify.register(autoload, { dir: join(root, 'routes'), matchFilter: /\/index\.ts$/ })
 }
 

@@ -5,6 +5,7 @@ const walls = {
   'services/**/*.ts': ['**/plugins/**', '**/routes/**', '**/jobs/**', '**/kit/**', '**/app.ts', '**/server.ts', 'fastify', '@fastify/*'],
   'plugins/**/*.ts': ['**/routes/**', '**/services/**', '**/jobs/**', '**/kit/**', '**/app.ts', '**/server.ts'],
   'routes/**/*.ts': ['**/plugins/**', '**/prisma/**', '**/jobs/**', '**/kit/**', '**/app.ts', '**/server.ts', '@prisma/*'],
+  'jobs/**/*.ts': ['**/plugins/**', '**/routes/**', '**/prisma/**', '**/kit/**', '**/app.ts', '**/server.ts', '@prisma/*', 'pg-boss'],
   'prisma/engine/**/*.ts': ['**/plugins/**', '**/routes/**', '**/services/**', '**/jobs/**', '**/kit/**', '**/app.ts', '**/server.ts']
 }
 

@@ -3,10 +3,10 @@
 // Times are from the command to the first 200 of /health/ready; memory is of the service's process.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { answers, freePort } from '../test/helpers/process.ts'
 
 const root = join(import.meta.dirname, '..')
 const runs = Number(process.argv[2] ?? 5)
@@ -33,7 +33,7 @@ async function measure (env: Record<string, string>): Promise<Measured> {
   const port = await freePort()
   const began = performance.now()
   const child = spawn('npm', ['start', '--silent'], { cwd: root, env: { ...process.env, PORT: String(port), ...env }, stdio: 'ignore' })
-  while (!await isReady(port)) await sleep(10)
+  while (!await answers(`http://127.0.0.1:${port}/health/ready`, 200)) await sleep(10)
   const readyMs = performance.now() - began
   const cpuMs = cpuOfTree(child.pid ?? 0)
   await sleep(IDLE_MS)
@@ -41,18 +41,6 @@ async function measure (env: Record<string, string>): Promise<Measured> {
   child.kill('SIGTERM')
   await new Promise(resolve => child.once('close', resolve))
   return { readyMs, cpuMs, rssMiB }
-}
-
-async function isReady (port: number): Promise<boolean> {
-  return await fetch(`http://127.0.0.1:${port}/health/ready`).then(({ status }) => status === 200, () => false)
-}
-
-async function freePort (): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve))
-  const { port } = probe.address() as AddressInfo
-  await new Promise(resolve => probe.close(resolve))
-  return port
 }
 
 /** The fields of /proc/PID/stat after the name: state, ppid, … (proc(5), from field 3 on). */

@@ -245,6 +245,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/orders/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow one's own orders
+         * @description Server-sent events, one for each change, in the order of the changes; with the scope orders:admin those of everyone. `Last-Event-ID` (or `lastEventId`) resumes without loss or duplicates; an `event: reset` says that it can't be. The stream ends when the token expires: come back with a new one. A client that can't send a header, such as EventSource, has a ticket of `POST /ws/tickets`.
+         */
+        get: operations["followOrders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/problems": {
         parameters: {
             query?: never;
@@ -471,8 +491,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Get a ticket for a WebSocket
-         * @description A ticket opens one WebSocket in the name of whoever got it, within seconds: for clients that can't send a header when they connect.
+         * Get a ticket for a WebSocket or an event stream
+         * @description A ticket opens one WebSocket or event stream in the name of whoever got it, within seconds: for clients that can't send a header when they connect, such as EventSource.
          */
         post: operations["createSocketTicket"];
         delete?: never;
@@ -503,6 +523,16 @@ export interface components {
              * @description The password of the account
              */
             password: string;
+        };
+        /** @description The stream can't be resumed where it was asked to (`event: reset`): read the orders anew; events follow from `id` on */
+        EventsReset: {
+            /** @description Place in the log of events: grows, with gaps; send it as Last-Event-ID to go on behind it */
+            id: string;
+            /**
+             * @description The position is none, was never given out, or what followed it is no longer kept
+             * @enum {string}
+             */
+            reason: "malformed" | "future" | "expired";
         };
         /**
          * @example {
@@ -638,6 +668,27 @@ export interface components {
              * @description When it last changed
              */
             updatedAt: string;
+        };
+        /** @description A change of an order, and what the order was after it; `event` of the stream is its type */
+        OrderEvent: {
+            /**
+             * Format: date-time
+             * @description When it happened
+             */
+            at: string;
+            /** @description Place in the log of events: grows, with gaps; send it as Last-Event-ID to go on behind it */
+            id: string;
+            order: components["schemas"]["Order"];
+            /**
+             * Format: uuid
+             * @description The order that it happened to
+             */
+            orderId: string;
+            /**
+             * @description What happened
+             * @enum {string}
+             */
+            type: "order.created" | "order.paid" | "order.shipped" | "order.cancelled";
         };
         /** @description What a product was called and cost when it was ordered */
         OrderItem: {
@@ -920,7 +971,7 @@ export interface components {
             nextCursor: string | null;
         };
         /**
-         * @description A ticket for a WebSocket
+         * @description A ticket for a WebSocket or an event stream
          * @example {
          *       "ticket": "u1Ql0KFuCJXn0hM6kFZbWb1yQ2hS3u8mJb0l5rB0hXk",
          *       "expiresIn": 30
@@ -932,7 +983,7 @@ export interface components {
              * @description Seconds in which it must be used
              */
             expiresIn: number;
-            /** @description Opens one WebSocket: as the subprotocol `ticket.<ticket>` beside `keel.v1`, or as `?ticket=` */
+            /** @description Opens one WebSocket, as the subprotocol `ticket.<ticket>` beside `keel.v1` or as `?ticket=`; or one event stream, as `?ticket=` */
             ticket: string;
         };
         /** @description Access for a while, and the means to go on */
@@ -2514,6 +2565,120 @@ export interface operations {
                     "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed */
+            500: {
+                headers: {
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service is not available */
+            503: {
+                headers: {
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    followOrders: {
+        parameters: {
+            query?: {
+                /** @description The `id` to go on behind; without it, the stream begins now */
+                lastEventId?: string;
+                /** @description Opens one WebSocket, as the subprotocol `ticket.<ticket>` beside `keel.v1` or as `?ticket=`; or one event stream, as `?ticket=` */
+                ticket?: string;
+            };
+            header?: {
+                /** @description The `id` to go on behind; without it, the stream begins now */
+                "last-event-id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events; the schema is of their `data` */
+            200: {
+                headers: {
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["OrderEvent"] | components["schemas"]["EventsReset"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Authentication is required */
+            401: {
+                headers: {
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -4274,7 +4439,7 @@ export interface operations {
     openSocket: {
         parameters: {
             query?: {
-                /** @description Opens one WebSocket: as the subprotocol `ticket.<ticket>` beside `keel.v1`, or as `?ticket=` */
+                /** @description Opens one WebSocket, as the subprotocol `ticket.<ticket>` beside `keel.v1` or as `?ticket=`; or one event stream, as `?ticket=` */
                 ticket?: string;
             };
             header?: never;

@@ -1,11 +1,15 @@
 // The kit's own commands: `npm run kit -- COMMAND`. Each is a file in kit/commands/.
 import { Command } from 'commander'
+import { jobs } from './commands/jobs.ts'
 import { routes } from './commands/routes.ts'
 
 const program = new Command('npm run kit --')
   .description('The kit\'s own commands.')
   .showHelpAfterError('(npm run kit -- --help lists the commands, with a command its options)')
 
-for (const command of [routes]) program.addCommand(command.copyInheritedSettings(program))
+for (const command of [routes, jobs]) {
+  program.addCommand(command.copyInheritedSettings(program))
+  for (const inner of command.commands) inner.copyInheritedSettings(program)
+}
 
 await program.parseAsync()

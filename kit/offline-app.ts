@@ -13,6 +13,7 @@ export async function withOfflineApp<T> (look: (fastify: FastifyInstance) => T, 
   const config = loadConfig({
     NODE_ENV: 'test',
     LOG_LEVEL: 'silent',
+    ROLE: 'web',
     DATABASE_URL: 'postgresql://localhost/never-asked',
     JWT_PRIVATE_KEY: String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
   })

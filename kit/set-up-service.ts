@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
 import { ConfigError, loadConfig, type Config } from '../plugins/config/index.ts'
+import { applyJobsSchema, jobsSchema, jobsSchemaState, neededVersion } from '../plugins/jobs/schema.ts'
 import { DataDirError, embeddedUrl, openEmbedded } from '../prisma/engine/embedded.ts'
 import { SET_UP_MARK } from '../prisma/engine/owner.ts'
 import { MigrationError, applyMigrations, connectionProblem, migrationStatus } from '../prisma/migrate.ts'
@@ -49,12 +50,13 @@ async function checkServer (url: string): Promise<void> {
 }
 
 async function setUpServer (url: string, config: Config): Promise<void> {
-  const { pending, failed, seeded } = await withClient(url, async client => {
+  const { pending, failed, seeded, jobs } = await withClient(url, async client => {
     const query = async (sql: string) => (await client.query<Record<string, unknown>>(sql)).rows
     const status = await migrationStatus(query)
-    return { ...status, seeded: status.pending.length + status.failed.length === 0 && (await query('SELECT 1 FROM users LIMIT 1')).length > 0 }
+    return { ...status, jobs: await jobsSchemaState(query, jobsSchema(url)), seeded: status.pending.length + status.failed.length === 0 && (await query('SELECT 1 FROM users LIMIT 1')).length > 0 }
   })
   if (pending.length > 0 || failed.length > 0) report(await applyMigrations(url))
+  if (jobs === 'missing' || jobs === 'old') await applyJobs(url)
   if (!seeded) await seedDatabase(url, config)
 }
 
@@ -69,6 +71,7 @@ async function setUpEmbedded (config: Config): Promise<void> {
     try {
       if (done) return
       report(await applyMigrations(url))
+      await applyJobs(url)
       await seedDatabase(url, config)
       writeFileSync(mark, state)
     } finally {
@@ -106,9 +109,17 @@ async function withClient<T> (url: string, use: (client: pg.Client) => Promise<T
   }
 }
 
-/** Changes when a migration or the seed does. */
+async function applyJobs (url: string): Promise<void> {
+  try {
+    if (await applyJobsSchema(url)) process.stderr.write('Applied the tables of the jobs\n')
+  } catch (error) {
+    throw new SetUpError(`The tables of the jobs could not be made: ${(error as Error).message}`)
+  }
+}
+
+/** Changes when a migration, the version of the jobs' tables or the seed does. */
 function fingerprint (): string {
-  const hash = createHash('sha256')
+  const hash = createHash('sha256').update(`jobs ${neededVersion()}`)
   for (const name of readdirSync(join(root, 'prisma/migrations')).sort()) hash.update(name)
   return hash.update(readFileSync(join(root, 'prisma/seed.ts'))).digest('hex')
 }

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import { pointerToken } from './errors/problem.ts'
 
 const MAX_BODY_BYTES = 10 * 1024 * 1024
 const JSON_TYPE = 'application/json'
@@ -66,7 +67,7 @@ function unstorable (part: string, root: unknown): Error | undefined {
       })
     }
     if (typeof value === 'object' && value !== null) {
-      for (const [key, child] of Object.entries(value)) todo.push({ value: child, path: `${path}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}` })
+      for (const [key, child] of Object.entries(value)) todo.push({ value: child, path: `${path}/${pointerToken(key)}` })
     }
   }
   return undefined

@@ -9,8 +9,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The database, through Prisma. */
     prisma: PrismaClient
-    /** Where it is, for those that need a connection of their own; the schema is undefined for the default one. */
-    databaseSource: { url: string, schema: string | undefined }
+    /** Where it is, for what needs connections of its own; holds the password. */
+    databaseUrl: string
   }
 }
 
@@ -35,7 +35,7 @@ async function database (fastify: FastifyInstance) {
     if (duration >= slow) log.warn({ query, durationMs: duration, target }, 'slow query')
   })
   fastify.decorate('prisma', prisma)
-  fastify.decorate('databaseSource', { url, schema })
+  fastify.decorate('databaseUrl', url)
 
   fastify.addHook('onReady', async () => {
     if (!fastify.hasDecorator('addHealthCheck')) return

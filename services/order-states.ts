@@ -1,7 +1,7 @@
 import type { OrderStatus, PrismaClient } from '../prisma/generated/client.ts'
-import { inTransaction } from './database.ts'
+import { inTransaction, type Database } from './database.ts'
 import { DomainError } from './errors.ts'
-import { findOrderRow, orderChanged, toOrder, visibleTo, type Order } from './orders.ts'
+import { findOrderRow, orderChanged, toOrder, visibleTo, type Order, type OrderRow } from './orders.ts'
 import type { Actor } from './scopes.ts'
 import { returnStock } from './stock.ts'
 
@@ -20,17 +20,31 @@ export type Step = keyof typeof steps
  * @throws DomainError NOT_FOUND, INVALID_STATE
  */
 export async function takeStep (prisma: PrismaClient, actor: Actor, id: string, step: Step): Promise<Order> {
-  const { from, to } = steps[step]
   return await inTransaction(prisma, async tx => {
-    // The old state is a condition of the change: of two steps at once, one finds it gone.
-    const { count } = await tx.order.updateMany({
-      where: { id, ...visibleTo(actor), status: { in: [...from] } },
-      data: { status: to, version: { increment: 1 } }
-    })
-    const order = await findOrderRow(tx, actor, id)
-    if (count === 0) throw new DomainError('INVALID_STATE', `The order is ${order.status}: to ${step} it, it must be ${from.join(' or ')}.`)
-    if (to === 'cancelled') await returnStock(tx, order.items)
-    await orderChanged(tx, order, to)
-    return toOrder(order)
+    const where = { id, ...visibleTo(actor) }
+    const order = await advance(tx, where, step)
+    if (order !== undefined) return toOrder(order)
+    const { status } = await findOrderRow(tx, where)
+    throw new DomainError('INVALID_STATE', `The order is ${status}: to ${step} it, it must be ${steps[step].from.join(' or ')}.`)
   })
+}
+
+/**
+ * Cancels an order that is still pending, whoever's it is: its products are back in stock.
+ * @returns whether it was; an order that has moved on, or is gone, is left alone
+ */
+export async function expireOrder (prisma: PrismaClient, id: string): Promise<boolean> {
+  return await inTransaction(prisma, async tx => await advance(tx, { id, status: 'pending' }, 'cancel') !== undefined)
+}
+
+/** Takes the step and records it, if the order is there and in a state that the step leads from. */
+async function advance (tx: Database, { status, ...where }: { id: string, userId?: string, status?: OrderStatus }, step: Step): Promise<OrderRow | undefined> {
+  const { from, to } = steps[step]
+  // The old state is a condition of the change: of two steps at once, one finds it gone.
+  const { count } = await tx.order.updateMany({ where: { ...where, status: status ?? { in: [...from] } }, data: { status: to, version: { increment: 1 } } })
+  if (count === 0) return undefined
+  const order = await findOrderRow(tx, where)
+  if (to === 'cancelled') await returnStock(tx, order.items)
+  await orderChanged(tx, order, to)
+  return order
 }

@@ -2,6 +2,7 @@ import { Prisma, type OrderStatus } from '../prisma/generated/client.ts'
 import type { Database } from './database.ts'
 import { DomainError } from './errors.ts'
 import { recordEvent } from './events.ts'
+import type { JobSender } from './jobs.ts'
 import { MAX_TOTAL, type Money } from './money.ts'
 import { keyset, type Page, type PageQuery } from './pagination.ts'
 import type { Actor } from './scopes.ts'
@@ -32,12 +33,16 @@ const newestFirst = keyset('orders', {
   createdAt: { column: 'created_at', kind: 'time', value: (order: { id: string, createdAt: Date }) => order.createdAt }
 })
 
+/** What is to follow an order: who sends its jobs, and how long it may stay unpaid, in milliseconds. */
+export interface OrderFollowUp { jobs: JobSender, ttl: number }
+
 /**
- * Orders products at today's prices and takes them out of stock, all or nothing.
+ * Orders products at today's prices and takes them out of stock, all or nothing. With
+ * the order come the jobs that confirm it and that cancel it when it stays unpaid.
  * @param tx a transaction: the stock stays locked until it ends
  * @throws DomainError DUPLICATE_PRODUCT, UNKNOWN_PRODUCT, MIXED_CURRENCIES, TOTAL_TOO_LARGE, OUT_OF_STOCK
  */
-export async function placeOrder (tx: Database, userId: string, { items }: { items: Amount[] }): Promise<Order> {
+export async function placeOrder (tx: Database, userId: string, { items }: { items: Amount[] }, { jobs, ttl }: OrderFollowUp): Promise<Order> {
   // A UUID may come in upper case; the database gives it back in lower.
   const amounts = items.map(({ productId, quantity }) => ({ productId: productId.toLowerCase(), quantity }))
   refuseDuplicates(amounts)
@@ -61,6 +66,8 @@ export async function placeOrder (tx: Database, userId: string, { items }: { ite
     select: visible
   })
   await orderChanged(tx, row, 'created')
+  await jobs.send('confirm-order', { orderId: row.id }, { tx })
+  await jobs.send('expire-order', { orderId: row.id }, { tx, startAfter: ttl })
   return toOrder(row)
 }
 
@@ -74,12 +81,12 @@ export async function orderChanged (tx: Database, row: OrderRow, change: 'create
  * @throws DomainError NOT_FOUND, also for another's
  */
 export async function findOrder (db: Database, actor: Actor, id: string): Promise<Order> {
-  return toOrder(await findOrderRow(db, actor, id))
+  return toOrder(await findOrderRow(db, { id, ...visibleTo(actor) }))
 }
 
-/** The same, with whose it is. */
-export async function findOrderRow (db: Database, actor: Actor, id: string): Promise<OrderRow> {
-  const row = await db.order.findFirst({ where: { id, ...visibleTo(actor) }, select: visible })
+/** An order, where it is this user's, with whose it is. @throws DomainError NOT_FOUND */
+export async function findOrderRow (db: Database, where: { id: string, userId?: string }): Promise<OrderRow> {
+  const row = await db.order.findFirst({ where, select: visible })
   if (row === null) throw new DomainError('NOT_FOUND', 'There is no such order.')
   return row
 }

@@ -5,7 +5,7 @@ import { DomainError } from './errors.ts'
 import { throttled, type ThrottlePolicy } from './login-throttle.ts'
 import { keyset, type Page, type PageQuery } from './pagination.ts'
 import { hashPassword, isOutdated, verifyPassword } from './passwords.ts'
-import { createToken, digest, revokeTokens } from './refresh-tokens.ts'
+import { createToken, digest, revokeTokens, type Family } from './refresh-tokens.ts'
 import { normalizeEmail } from './users.ts'
 
 /** Whose session it is, and the token that continues it. */
@@ -55,26 +55,36 @@ export async function logIn (prisma: PrismaClient, signIn: SignIn, policy: Sessi
  *
  * A token that comes again after it was spent has leaked, to whoever came first
  * or second: its whole family is revoked. A client that sends the same token
- * several times at once (two tabs) is not taken for a thief: one request
- * succeeds, and the others, which came before the token was spent or within the
- * grace after that, are only refused.
+ * several times at once (tabs that wake together, a retry) is not taken for a
+ * thief: within the grace, and as long as the successor was not used, one that
+ * comes again is only refused. Nobody gets a second successor.
  * @throws DomainError INVALID_REFRESH_TOKEN
  */
 export async function refresh (prisma: PrismaClient, refreshToken: string, { ttl, grace }: SessionPolicy): Promise<Session> {
-  const arrivedAt = new Date()
-  const token = await prisma.refreshToken.findUnique({ where: { tokenHash: digest(refreshToken) }, include: { user: { select: { id: true, role: true } } } })
-  if (token === null || token.revokedAt !== null || token.expiresAt <= arrivedAt) throw invalid()
+  const began = performance.now()
+  const [token] = await prisma.$queryRaw<Presented[]>`
+    SELECT token.id, family_id AS "familyId", user_id AS "userId", started_at AS "startedAt", expires_at AS "expiresAt",
+      revoked_at AS "revokedAt", used_at AS "usedAt", users.role, clock_timestamp() AS now,
+      EXISTS (SELECT FROM refresh_tokens AS later WHERE later.family_id = token.family_id AND later.used_at > token.used_at) AS "isSucceeded"
+    FROM refresh_tokens AS token JOIN users ON users.id = user_id WHERE token_hash = ${digest(refreshToken)}`
+  if (token === undefined || token.revokedAt !== null || token.expiresAt <= token.now) throw invalid()
   if (token.usedAt !== null) {
-    if (token.usedAt.getTime() + grace < arrivedAt.getTime()) await revokeTokens(prisma, { familyId: token.familyId })
+    // By one clock, that of the database, however long this request has waited for it.
+    const arrivedAt = token.now.getTime() - (performance.now() - began)
+    if (token.isSucceeded || token.usedAt.getTime() + grace < arrivedAt) await revokeTokens(prisma, { familyId: token.familyId })
     throw invalid()
   }
   const next = await inTransaction(prisma, async tx => {
-    const { count } = await tx.refreshToken.updateMany({ where: { id: token.id, usedAt: null, revokedAt: null }, data: { usedAt: new Date() } })
+    const count = await tx.$executeRaw`
+      UPDATE refresh_tokens SET used_at = clock_timestamp() WHERE id = ${token.id}::uuid AND used_at IS NULL AND revoked_at IS NULL`
     return count === 0 ? undefined : await createToken(tx, token, ttl)
   })
   if (next === undefined) throw invalid()
-  return { id: token.familyId, user: token.user, refreshToken: next }
+  return { id: token.familyId, user: { id: token.userId, role: token.role }, refreshToken: next }
 }
+
+/** A refresh token that a client sends, whether its successor was used, and what time it is by the database. */
+interface Presented extends Family { id: string, isSucceeded: boolean, expiresAt: Date, revokedAt: Date | null, usedAt: Date | null, role: Role, now: Date }
 
 /** Ends the session of a refresh token. An unknown token has none: that is no error (RFC 7009, 2.2). */
 export async function logOut (db: Database, refreshToken: string): Promise<void> {

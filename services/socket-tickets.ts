@@ -14,8 +14,8 @@ const TICKET = /^[\w-]{43}$/
 interface Row { userId: string, scopes: string[], tokenExpiresAt: Date, expiresAt: Date }
 
 /**
- * Makes a ticket that opens one WebSocket in the name of the holder: browsers can't send
- * a header with the request that opens it, and a token in a URL would end up in logs.
+ * Makes a ticket that opens one WebSocket or event stream in the name of the holder: browsers can't
+ * send a header with the request that opens it, and a token in a URL would end up in logs.
  */
 export async function issueTicket (db: Database, { id, scopes, expiresAt }: TicketHolder): Promise<{ ticket: string, expiresIn: number }> {
   const ticket = randomBytes(TICKET_BYTES).toString('base64url')
@@ -39,12 +39,6 @@ export async function redeemTicket (db: Database, ticket: string): Promise<Ticke
   const now = Date.now()
   if (row === undefined || row.expiresAt.getTime() <= now || row.tokenExpiresAt.getTime() <= now) throw invalid()
   return { id: row.userId, scopes: new Set(row.scopes), expiresAt: row.tokenExpiresAt.getTime() }
-}
-
-/** Forgets the tickets that nobody used. Gives how many. */
-export async function pruneTickets (db: Database, now: Date): Promise<number> {
-  const { count } = await db.socketTicket.deleteMany({ where: { expiresAt: { lte: now } } })
-  return count
 }
 
 function invalid (): DomainError {

@@ -12,6 +12,7 @@ export const ConfigSchema = Type.Object({
   NODE_ENV: text('development, test or production', { enum: ['development', 'test', 'production'], default: 'development' }),
   HOST: text('Address to listen on; 0.0.0.0 in production', { default: '127.0.0.1', production: '0.0.0.0' }),
   PORT: integer('TCP port to listen on; 0 picks a free one', { minimum: 0, maximum: 65535, default: 3000 }),
+  ROLE: text('What this process does: web serves requests, worker runs background jobs, all does both', { enum: ['all', 'web', 'worker'], default: 'all' }),
   LOG_LEVEL: text('Least level that is logged', { enum: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], default: 'info' }),
   DATABASE_URL: Type.Optional(url('PostgreSQL 14 to 18; without it, outside production, the embedded database', { protocols: ['postgres:', 'postgresql:'], secret: true, required: 'production' })),
   DATABASE_POOL_MAX: integer('Connections of this process to the database at the most', { minimum: 1, maximum: 1000, default: 10 }),
@@ -31,8 +32,14 @@ export const ConfigSchema = Type.Object({
   JWT_JWKS_URL: Type.Optional(keysUrl('Key set of another issuer, whose tokens are taken instead of our own; https, outside production also http on this machine', {})),
   ACCESS_TOKEN_TTL: duration('Life of an access token', { minimum: 1000, maximum: 86_400_000, default: '15m' }),
   REFRESH_TOKEN_TTL: duration('Life of a refresh token', { minimum: 1000, maximum: 366 * 86_400_000, default: '30d' }),
-  REFRESH_GRACE: duration('For how long after its use a refresh token that comes again is refused without ending its session', { minimum: 0, maximum: 60_000, default: '0s' }),
+  REFRESH_GRACE: duration('For how long after its use a refresh token that comes again, its successor unused, is refused without ending its session', { minimum: 0, maximum: 60_000, default: '5s' }),
   IDEMPOTENCY_TTL: duration('How long the answer to an Idempotency-Key is kept', { minimum: 1000, maximum: 31 * 86_400_000, default: '24h' }),
+  ORDER_TTL: duration('How long an order may stay unpaid before it is cancelled', { minimum: 1000, maximum: 366 * 86_400_000, default: '30m' }),
+  SMTP_URL: Type.Optional(url('Mail server as smtp://user:password@host:587, or smtps:// for TLS from the start; without it mail is logged and kept in the table mails', { protocols: ['smtp:', 'smtps:'], secret: true })),
+  MAIL_FROM: text('Address that mail comes from', { format: 'email', default: 'orders@example.com' }),
+  EVENTS_RETENTION: duration('How long events are kept for readers that come back', { minimum: 60_000, maximum: 366 * 86_400_000, default: '7d' }),
+  SSE_HEARTBEAT: duration('An event stream is never silent for longer', { minimum: 1000, maximum: 600_000, default: '15s' }),
+  SSE_STREAMS_MAX: integer('Event streams that a user may have open in this process at a time', { minimum: 1, maximum: 1_000_000, default: 20 }),
   ADMIN_EMAIL: Type.Optional(text('E-mail of the admin that the seed creates; no default in production', { format: 'email', default: 'admin@example.com', production: null })),
   ADMIN_PASSWORD: Type.Optional(text('Password of that admin, 12 to 128 characters; no default in production', { minLength: 12, maxLength: 128, secret: true, default: 'keel-development', production: null })),
   WS_CONNECTIONS_MAX: integer('WebSockets that each user may have open in each process', { minimum: 1, maximum: 1_000_000, default: 20 }),
@@ -41,7 +48,7 @@ export const ConfigSchema = Type.Object({
   DOCS: text('API reference at /docs and /openapi.json: on or off; off in production', { enum: ['on', 'off'], default: 'on', production: 'off' }),
   METRICS_TOKEN: Type.Optional(text('Bearer token that may see the details of /health/ready', { minLength: 16, secret: true })),
   REQUEST_TIMEOUT_MS: integer('Milliseconds in which a whole request must have arrived', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
-  SHUTDOWN_GRACE_MS: integer('Milliseconds that requests under way get to finish at shutdown', { minimum: 0, maximum: 600_000, default: 10_000 })
+  SHUTDOWN_GRACE_MS: integer('Milliseconds that requests and jobs under way get to finish at shutdown', { minimum: 0, maximum: 600_000, default: 10_000 })
 })
 
 export type Config = Static<typeof ConfigSchema>

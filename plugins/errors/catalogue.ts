@@ -1,6 +1,6 @@
 import type { FastifyError, FastifySchemaValidationError } from 'fastify'
 import { kitProblems, type KitCode } from './kinds.ts'
-import type { ProblemBody, ProblemInput } from './problem.ts'
+import { pointerToken, type ProblemBody, type ProblemInput } from './problem.ts'
 
 /** The kit's problem for each status that the framework or a plugin may ask for. */
 const byStatus: Record<number, KitCode> = {
@@ -45,9 +45,14 @@ export function statusProblem (status: number, detail?: string): ProblemInput {
 
 /** The problem of an error with a 4xx status that the framework or a plugin threw. */
 export function frameworkProblem (error: FastifyError, status: number): ProblemInput {
-  const named = byFastifyCode[error.code]
+  const named = byFastifyCode[error.code] ?? ownCode(error.code)
   const detail = sentence(error.message)
   return named ? kitProblem(named, detail) : statusProblem(status, detail)
+}
+
+/** A plugin may throw one of the kit's codes by its name. */
+function ownCode (code: string): KitCode | undefined {
+  return Object.hasOwn(kitProblems, code ?? '') ? code as KitCode : undefined
 }
 
 /** The problem of input that does not fit its schema. */
@@ -60,7 +65,7 @@ export function validationProblem (error: FastifyError): ProblemInput {
 }
 
 function pointTo (part: string, { instancePath, keyword, params, message }: FastifySchemaValidationError): NonNullable<ProblemBody['errors']>[number] {
-  const at = (name: unknown) => `#/${part}${instancePath}/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`
+  const at = (name: unknown) => `#/${part}${instancePath}/${pointerToken(String(name))}`
   if (keyword === 'required') return { pointer: at(params.missingProperty), detail: 'is required' }
   if (keyword === 'additionalProperties') return { pointer: at(params.additionalProperty), detail: 'is not a known field' }
   if (keyword === 'enum') return { pointer: `#/${part}${instancePath}`, detail: `must be one of ${(params.allowedValues as unknown[]).join(', ')}` }

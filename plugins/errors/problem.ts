@@ -67,3 +67,8 @@ export function problemBody ({ status, code, title, detail, errors }: ProblemInp
 function clip (text: string, length: number): string {
   return text.length > length ? `${text.slice(0, length - 1)}…` : text
 }
+
+/** The reference token of a name in a JSON pointer (RFC 6901, section 3). */
+export function pointerToken (name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1')
+}

@@ -14,12 +14,14 @@ declare module 'fastify' {
  * process, which reads the log in order and passes it on.
  */
 async function events (fastify: FastifyInstance) {
-  const hub = new EventHub({ prisma: fastify.prisma, source: fastify.databaseSource, log: fastify.log })
+  const url = fastify.databaseUrl
+  const source = { url, schema: new URL(url).searchParams.get('schema') ?? undefined }
+  const hub = new EventHub({ prisma: fastify.prisma, source, log: fastify.log })
   fastify.decorate('events', hub)
   fastify.addHook('onClose', async () => await hub.close())
 }
 
 export type { EventHub } from './hub.ts'
 export type { EventFilter, StoredEvent } from './log.ts'
-export type { ResetReason, Sink } from './subscription.ts'
+export type { Following, ResetReason, Sink } from './subscription.ts'
 export default fp(events, { name: 'events', dependencies: ['config', 'database'] })

@@ -61,18 +61,12 @@ export class Subscription implements Sink {
     this.#recipient.send({ type: 'subscribed', topic: this.topic, id: String(position) })
   }
 
-  event (event: StoredEvent): void {
+  event (event: StoredEvent): boolean {
     // While it is full or until the hub has handed over what closes it, some may still come: they come again.
-    if (this.#isClosed || this.#isFull) return
+    if (this.#isClosed || this.#isFull) return true
     this.#recipient.sendEvent(this.topic, event)
-    if (this.#window === Infinity) return
-    this.#position = event.position
-    this.#unacknowledged ??= []
-    this.#unacknowledged.push(event.position)
-    if (this.#unacknowledged.length < this.#window) return
-    this.#isFull = true
-    this.#handle?.close()
-    this.#handle = undefined
+    if (this.#window !== Infinity) this.#count(event)
+    return this.drained() === undefined
   }
 
   reset (position: bigint, reason: ResetReason): void {
@@ -89,6 +83,16 @@ export class Subscription implements Sink {
     if (this.#isClosed) return
     this.close()
     this.#recipient.failed(this.topic, error)
+  }
+
+  #count ({ position }: StoredEvent): void {
+    this.#position = position
+    this.#unacknowledged ??= []
+    this.#unacknowledged.push(position)
+    if (this.#unacknowledged.length < this.#window) return
+    this.#isFull = true
+    this.#handle?.close()
+    this.#handle = undefined
   }
 
   async #follow (after: string | undefined): Promise<void> {

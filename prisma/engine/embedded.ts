@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DataDirError, clusterFolder, holdDataDir, prepareDataDir, socketPath, temporarySocketPath } from './data-dir.ts'
 import { startThread } from './embedded-thread.ts'
+import { onceOnly } from './once-only.ts'
 import { embeddedUrl, urlOf } from './owner.ts'
 
 export { DataDirError } from './data-dir.ts'
@@ -38,7 +39,7 @@ export async function openEmbedded (dataDir: string, { waitMs = WAIT_MS }: { wai
   shared.users++
   try {
     const { url, close } = await shared.opened
-    return { url, close: once(() => letGo(folder, shared, close)) }
+    return { url, close: onceOnly(() => letGo(folder, shared, close)) }
   } catch (error) {
     open.delete(folder)
     throw error
@@ -75,7 +76,7 @@ export async function createEphemeral ({ load }: { load?: Blob | Buffer } = {}):
     return {
       url: urlOf(socket),
       dump: thread.dump,
-      close: once(async () => {
+      close: onceOnly(async () => {
         await thread.close()
         rmSync(dirname(socket), { recursive: true, force: true })
       })
@@ -112,12 +113,4 @@ async function letGo (folder: string, shared: Shared, close: () => Promise<void>
   const done = close().finally(() => closing.delete(folder))
   closing.set(folder, done)
   await done
-}
-
-function once (action: () => Promise<void>): () => Promise<void> {
-  let done: Promise<void> | undefined
-  return () => {
-    done ??= action()
-    return done
-  }
 }

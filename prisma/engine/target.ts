@@ -3,6 +3,7 @@
 import pg from 'pg'
 import { explainConnection, urlProblem } from './connection.ts'
 import { DataDirError, borrowEmbedded, createEphemeral } from './embedded.ts'
+import { onceOnly } from './once-only.ts'
 import { embeddedPlaceholder } from './owner.ts'
 
 /** What the CLI gives: the configuration's datasource. */
@@ -99,12 +100,4 @@ async function ownShadow (shadowUrl: string, mainUrl: string): Promise<Link> {
   for (const { name } of rows) await shadow.client.query(`DROP SCHEMA ${shadow.client.escapeIdentifier(name)} CASCADE`)
   await shadow.client.query('CREATE SCHEMA public')
   return shadow
-}
-
-function onceOnly (action: () => Promise<void>): () => Promise<void> {
-  let done: Promise<void> | undefined
-  return () => {
-    done ??= action()
-    return done
-  }
 }

@@ -6,7 +6,7 @@ import { Order, OrderItem } from '../orders/schemas.ts'
 import { Money } from '../products/schemas.ts'
 import { problem, ref } from '../schemas.ts'
 import { Ticket } from './schemas.ts'
-import { ticketOf } from './ticket.ts'
+import { upgradeTicket } from './ticket.ts'
 import { topicsOf } from './topics.ts'
 
 const ws: FastifyPluginAsyncTypebox = async fastify => {
@@ -18,7 +18,7 @@ const ws: FastifyPluginAsyncTypebox = async fastify => {
       scopes: [],
       topics: topicsOf(prisma),
       authenticate: async request => {
-        const ticket = ticketOf(request)
+        const ticket = upgradeTicket(request)
         return ticket === undefined ? undefined : await redeemTicket(prisma, ticket)
       }
     },
@@ -36,8 +36,8 @@ const ws: FastifyPluginAsyncTypebox = async fastify => {
     config: { scopes: [] },
     schema: {
       operationId: 'createSocketTicket',
-      summary: 'Get a ticket for a WebSocket',
-      description: 'A ticket opens one WebSocket in the name of whoever got it, within seconds: for clients that can\'t send a header when they connect.',
+      summary: 'Get a ticket for a WebSocket or an event stream',
+      description: 'A ticket opens one WebSocket or event stream in the name of whoever got it, within seconds: for clients that can\'t send a header when they connect, such as EventSource.',
       tags: ['events'],
       response: { 201: ref(Ticket, { description: 'The ticket', headers: locationHeader }) }
     }

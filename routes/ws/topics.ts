@@ -1,6 +1,6 @@
 import type { FastifyContextConfig, FastifyInstance } from 'fastify'
 import { findOrder, visibleTo } from '../../services/orders.ts'
-import { OrderEvent } from './schemas.ts'
+import { OrderEvent } from '../orders/schemas.ts'
 
 type Topics = NonNullable<FastifyContextConfig['topics']>
 
@@ -15,7 +15,7 @@ export function topicsOf (prisma: FastifyInstance['prisma']): Topics {
       description: 'What happens to one\'s own orders; with the scope orders:admin to those of everyone.',
       scopes,
       event,
-      filter: user => owned(visibleTo(user))
+      filter: user => ({ topic: 'order', ...owned(visibleTo(user)) })
     },
     {
       name: 'orders/{id}',
@@ -25,7 +25,7 @@ export function topicsOf (prisma: FastifyInstance['prisma']): Topics {
       event,
       filter: async (user, { id = '' }) => {
         const { id: subject } = await findOrder(prisma, user, id)
-        return { ...owned(visibleTo(user)), subject }
+        return { topic: 'order', ...owned(visibleTo(user)), subject }
       }
     }
   ]

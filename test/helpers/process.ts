@@ -21,7 +21,7 @@ export function copyOfCheckout (t: Test): string {
 }
 
 export interface Ended { code: number | null, output: string }
-export interface Service { url: string, pid: number, output: () => string, stop: (signal?: NodeJS.Signals) => Promise<Ended> }
+export interface Service { url: string, pid: number, output: () => string, stop: (signal?: NodeJS.Signals) => Promise<Ended>, ended: () => Promise<Ended> }
 
 /** Runs a command to its end. The environment is ours without what would reach into it. */
 export async function run (cwd: string, command: string, args: string[], env: Record<string, string> = {}): Promise<Ended> {
@@ -30,10 +30,10 @@ export async function run (cwd: string, command: string, args: string[], env: Re
   return { code, output: output() }
 }
 
-/** `npm start` in a folder, until /health/ready answers with the status. Ends with the test. */
-export async function startService (t: Test, cwd: string, env: Record<string, string> = {}, status = 200): Promise<Service> {
+/** `npm start` in a folder, until /health/ready answers with the status. Ends with the test. `command` leaves the set-up out. */
+export async function startService (t: Test, cwd: string, env: Record<string, string> = {}, status = 200, command: 'npm' | 'kit/serve' = 'npm'): Promise<Service> {
   const port = await freePort()
-  const { child, output } = start(cwd, 'npm', ['start'], { PORT: String(port), ...env })
+  const { child, output } = start(cwd, command === 'npm' ? command : join(cwd, command), command === 'npm' ? ['start'] : [], { PORT: String(port), ...env })
   const url = `http://127.0.0.1:${port}`
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     // npm passes signals on, but it can't pass on the one that kills it.
@@ -47,7 +47,7 @@ export async function startService (t: Test, cwd: string, env: Record<string, st
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`npm start is not ready:\n${output()}`)
     await sleep(POLL_MS)
   }
-  return { url, pid: child.pid ?? 0, output, stop }
+  return { url, pid: child.pid ?? 0, output, stop, ended: async () => ({ code: await ended(child), output: output() }) }
 }
 
 /** A port that is free now. */
@@ -75,7 +75,8 @@ async function ended (child: ChildProcess): Promise<number | null> {
   return child.exitCode
 }
 
-async function answers (url: string, status: number): Promise<boolean> {
+/** Whether a URL answers with the status. */
+export async function answers (url: string, status: number): Promise<boolean> {
   try {
     return (await fetch(url)).status === status
   } catch {

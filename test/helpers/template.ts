@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFile
 import { join } from 'node:path'
 import pg from 'pg'
 import { createEphemeral } from '../../prisma/engine/embedded.ts'
+import { applyJobsSchema, neededVersion } from '../../plugins/jobs/schema.ts'
 import { applyMigrations } from '../../prisma/migrate.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -32,7 +33,7 @@ async function embeddedTemplate (): Promise<string> {
   const file = join(cache, `template-${migrationsHash()}.tar`)
   if (existsSync(file)) return file
   const database = await createEphemeral()
-  await applyMigrations(database.url)
+  await migrate(database.url)
   const part = `${file}.${randomUUID()}`
   mkdirSync(cache, { recursive: true })
   writeFileSync(part, await database.dump())
@@ -52,13 +53,18 @@ async function serverTemplate (server: string): Promise<string> {
     if (code === '42501') throw new Error('The tests make databases of their own: give the role of TEST_DATABASE_URL (or DATABASE_URL) the right to, or unset it.')
     throw error
   }
-  await applyMigrations(databaseUrl(server, name))
+  await migrate(databaseUrl(server, name))
   return name
+}
+
+async function migrate (url: string): Promise<void> {
+  await applyMigrations(url)
+  await applyJobsSchema(url)
 }
 
 function migrationsHash (): string {
   const folder = join(root, 'prisma/migrations')
-  const hash = createHash('sha256')
+  const hash = createHash('sha256').update(`jobs ${neededVersion()}`)
   for (const name of readdirSync(folder).sort()) {
     const file = join(folder, name, 'migration.sql')
     if (existsSync(file)) hash.update(name).update(readFileSync(file))

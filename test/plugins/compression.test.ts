@@ -1,4 +1,4 @@
-import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { brotliDecompressSync, gunzipSync, gzipSync, zstdDecompressSync } from 'node:zlib'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { buildApp } from '../helpers/app.ts'
@@ -38,4 +38,14 @@ t.test('small answers and event streams are left alone', async (t) => {
   for (const url of ['/small', '/stream']) {
     t.notOk((await app.inject({ url, headers: { 'accept-encoding': 'br' } })).headers['content-encoding'], url)
   }
+})
+
+t.test('a compressed body is unpacked, and counted unpacked', async (t) => {
+  const app = await buildApp(t, {}, app => {
+    app.post('/echo', { config, schema: { hide: true } }, async request => request.body)
+  })
+  const send = (text: string, encoding = 'gzip') => app.inject({ method: 'POST', url: '/echo', payload: gzipSync(text), headers: { 'content-type': 'application/json', 'content-encoding': encoding } })
+  t.same((await send('{"text":"a"}')).json(), { text: 'a' })
+  t.equal((await send(JSON.stringify({ text: 'x'.repeat(2 * 1024 * 1024) }))).statusCode, 413, 'a bomb')
+  t.equal((await send('{"text":"a"}', 'bogus')).statusCode, 415)
 })

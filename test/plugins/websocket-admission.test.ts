@@ -6,7 +6,6 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import service from '../../app.ts'
 import { serverOptions } from '../../server.ts'
-import { pruneTickets } from '../../services/socket-tickets.ts'
 import { bearer, registered, testConfig } from '../helpers/app.ts'
 import { listening, open, portOf, refusal } from '../helpers/socket.ts'
 
@@ -142,15 +141,6 @@ t.test('a ticket', async t => {
     t.equal((await app.inject({ url: '/orders', headers: bearer(ticket) })).statusCode, 401)
     t.equal((await app.inject({ url: `/ws?ticket=${ticket}` })).statusCode, 401, 'nor is it spent on what is no upgrade')
     t.ok(await open(t, app, { query: `?ticket=${ticket}` }))
-  })
-
-  t.test('that nobody used is pruned when it has expired', async t => {
-    await app.prisma.socketTicket.deleteMany()
-    const ticket = await ticketFor()
-    t.equal(await pruneTickets(app.prisma, new Date()), 0)
-    t.equal(await app.prisma.socketTicket.count(), 1)
-    t.equal(await pruneTickets(app.prisma, new Date(Date.now() + 31_000)), 1)
-    t.match(await refusal(t, app, { query: `?ticket=${ticket}` }), { status: 401 })
   })
 })
 

@@ -132,20 +132,37 @@ t.test('refreshing rotates the token', async (t) => {
   t.equal((await refresh(response.json().refreshToken)).statusCode, 200)
 })
 
-t.test('a token used twice ends its session', async (t) => {
+t.test('a spent token that comes again when its successor was used ends its session, at once', async (t) => {
   const { refreshToken } = await registered(app)
-  const next = (await refresh(refreshToken)).json().refreshToken
+  const second = (await refresh(refreshToken)).json().refreshToken
+  const third = (await refresh(second)).json().refreshToken
   const reuse = await refresh(refreshToken)
   t.equal(reuse.statusCode, 401)
   t.equal(reuse.json().code, 'INVALID_REFRESH_TOKEN')
-  t.equal((await refresh(next)).statusCode, 401)
+  t.equal((await refresh(third)).statusCode, 401)
+})
+
+t.test('one that comes again after the grace ends its session', async (t) => {
+  const strict = await buildApp(t, { REFRESH_GRACE: 0 })
+  const { refreshToken } = await registered(app)
+  const send = (token: string) => strict.inject({ method: 'POST', url: '/auth/refresh', payload: { refreshToken: token } })
+  const next = (await send(refreshToken)).json().refreshToken
+  t.equal((await send(refreshToken)).statusCode, 401)
+  t.equal((await send(next)).statusCode, 401)
+})
+
+t.test('one that comes again soon, its successor unused, is only refused', async (t) => {
+  const { refreshToken } = await registered(app)
+  const next = (await refresh(refreshToken)).json().refreshToken
+  t.equal((await refresh(refreshToken)).statusCode, 401)
+  t.equal((await refresh(next)).statusCode, 200)
 })
 
 t.test('it leaves the other sessions of the user alone', async (t) => {
   const { email, password, refreshToken } = await registered(app)
   const other = (await post('login', { email, password })).json().refreshToken
-  await refresh(refreshToken)
-  await refresh(refreshToken)
+  await refresh((await refresh(refreshToken)).json().refreshToken)
+  t.equal((await refresh(refreshToken)).statusCode, 401)
   t.equal((await refresh(other)).statusCode, 200)
 })
 
@@ -156,6 +173,18 @@ t.test('of the same token sent at once, one works and the session goes on', asyn
   t.equal(winners.length, 1)
   t.ok(responses.every(({ statusCode }) => statusCode === 200 || statusCode === 401))
   t.equal((await refresh(winners[0]!.json().refreshToken)).statusCode, 200)
+})
+
+t.test('so it does over connections of their own, where some come when the first is done', async (t) => {
+  const { refreshToken } = await registered(app)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const url = `${app.listeningOrigin}/auth/refresh`
+  const send = (token: string) => fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ refreshToken: token }) })
+  const responses = await Promise.all(Array.from({ length: 40 }, () => send(refreshToken)))
+  const winners = responses.filter(({ status }) => status === 200)
+  t.equal(winners.length, 1)
+  const { refreshToken: next } = await winners[0]!.json() as { refreshToken: string }
+  t.equal((await send(next)).status, 200)
 })
 
 t.test('an expired token is refused', async (t) => {

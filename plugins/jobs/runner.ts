@@ -1,0 +1,117 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Job as Fetched, JobResult, PgBoss } from 'pg-boss'
+import { bindingsOf, readEnvelope, type Origin } from './envelope.ts'
+import type { Job, JobSender } from './types.ts'
+
+export interface RunnerOptions {
+  log: FastifyBaseLogger
+  /** A sender for the handlers of jobs with this origin. */
+  sender: (origin: Origin) => JobSender
+}
+
+export interface Runner {
+  /** Begins to fetch the jobs of a queue and to run them. */
+  work: (boss: PgBoss, job: Job) => Promise<void>
+  /** Fetches no more. What runs has `graceMs`; then its signal fires. */
+  stop: (graceMs: number) => void
+  /** Resolves when nothing runs any more. */
+  drained: () => Promise<void>
+}
+
+/** What a handler gets to stop by itself once its signal has fired; then it is left alone. */
+const GIVE_UP_MS = 1_000
+/** Delayed jobs and retries are not announced: the first worker of a queue looks for them, the others help it. */
+const POLL_SECONDS = { first: 2, other: 30 }
+const MAX_REASON = 2_000
+const SHUTDOWN = 'The service is shutting down'
+
+/** Runs jobs: checks payloads, ends attempts that take too long, and says of each how it went. */
+export function createRunner ({ log, sender }: RunnerOptions): Runner {
+  const running = new Map<AbortController, Promise<unknown>>()
+  const queues = new Map<string, PgBoss>()
+  let deadline: NodeJS.Timeout | undefined
+  let isOver = false
+
+  async function work (boss: PgBoss, job: Job): Promise<void> {
+    queues.set(job.name, boss)
+    const ids: string[] = []
+    for (let index = 0; index < Math.ceil(job.concurrency / job.batch); index++) {
+      const seconds = index === 0 ? POLL_SECONDS.first : POLL_SECONDS.other
+      const options = { batchSize: job.batch, perJobResults: true, pollingIntervalSeconds: seconds, notifyPollingIntervalSeconds: seconds } as const
+      ids.push(await boss.work(job.name, options, async (fetched: Fetched<unknown>[]) => {
+        // There may be more: look again right after this batch, and let the next worker look now.
+        boss.notifyWorker(ids[index] ?? '')
+        if (fetched.length === job.batch) boss.notifyWorker(ids[(index + 1) % ids.length] ?? '')
+        return await Promise.all(fetched.map(one => run(job, one)))
+      }))
+    }
+  }
+
+  async function run (job: Job, fetched: Fetched<unknown>): Promise<JobResult> {
+    const { id: stableId, payload, ...origin } = readEnvelope(fetched.data)
+    const attempt = fetched.retryCount + 1
+    const jobLog = log.child({ queue: job.name, jobId: fetched.id, attempt, ...bindingsOf(origin) })
+    const misfit = job.check(payload)
+    if (misfit !== undefined) {
+      jobLog.error({ reason: misfit }, 'a job does not fit its schema: it goes to the dead letter queue')
+      return { id: fetched.id, status: 'deadletter', output: { reason: `The payload does not fit the schema: ${misfit}` } }
+    }
+    if (isOver) return { id: fetched.id, status: 'failed', output: { reason: SHUTDOWN } }
+    const began = performance.now()
+    const durationMs = () => Math.round(performance.now() - began)
+    const control = new AbortController()
+    try {
+      const context = { id: stableId ?? fetched.id, payload: payload as never, attempt, signal: control.signal, log: jobLog, jobs: sender(origin) }
+      await supervise(control, fetched.signal, job.timeoutSeconds * 1000, async () => await job.handler(context))
+      jobLog.info({ durationMs: durationMs() }, 'job done')
+      return { id: fetched.id, status: 'completed' }
+    } catch (error) {
+      const isLast = attempt > job.retry.limit
+      jobLog[isLast ? 'error' : 'warn']({ err: error, durationMs: durationMs() }, isLast ? 'job failed for the last time: it goes to the dead letter queue' : 'job failed, and will be tried again')
+      return { id: fetched.id, status: 'failed', output: { reason: reasonOf(error) } }
+    }
+  }
+
+  /** Runs a handler until it ends, or does not end within a moment of its signal. */
+  async function supervise (control: AbortController, taken: AbortSignal, timeoutMs: number, handle: () => Promise<void>): Promise<void> {
+    const { promise: givenUp, reject: giveUp } = Promise.withResolvers<never>()
+    let patience: NodeJS.Timeout | undefined
+    control.signal.addEventListener('abort', () => {
+      const { message } = control.signal.reason as Error
+      patience = setTimeout(() => giveUp(new Error(`${message}; the handler ignores its signal and was left alone`)), GIVE_UP_MS)
+    })
+    const timer = setTimeout(() => control.abort(new Error(`The time-out of ${timeoutMs / 1000} s has passed`)), timeoutMs)
+    const onTaken = () => control.abort(new Error('The job was cancelled, or another worker has it'))
+    taken.addEventListener('abort', onTaken, { once: true })
+    const ended = Promise.race([handle(), givenUp])
+    running.set(control, ended.catch(() => {}))
+    try {
+      await ended
+    } finally {
+      running.delete(control)
+      clearTimeout(timer)
+      clearTimeout(patience)
+      taken.removeEventListener('abort', onTaken)
+    }
+  }
+
+  return {
+    work,
+    stop: graceMs => {
+      for (const [name, boss] of queues) void boss.offWork(name, { wait: false })
+      deadline ??= setTimeout(() => {
+        isOver = true
+        for (const control of running.keys()) control.abort(new Error(SHUTDOWN))
+      }, graceMs)
+    },
+    drained: async () => {
+      while (running.size > 0) await Promise.all(running.values())
+      clearTimeout(deadline)
+    }
+  }
+}
+
+/** What is kept of an error with its job, for an operator: its words alone, as PostgreSQL can hold them. The log has all of it. */
+function reasonOf (error: unknown): string {
+  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, MAX_REASON).replaceAll('\0', '').toWellFormed()
+}

@@ -1,0 +1,91 @@
+// Workers that die. Real processes on a real server: a killed one's jobs run again elsewhere.
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { logIn } from '../helpers/first-order.ts'
+import { until } from '../helpers/jobs.ts'
+import { startMailServer } from '../helpers/smtp.ts'
+import { call, copyOfCheckout, startService, type Service } from '../helpers/process.ts'
+import { plainDatabase, rows } from '../prisma/project.ts'
+
+const server = process.env.TEST_DATABASE_URL ?? ''
+const options = { skip: server === '' && 'TEST_DATABASE_URL is not set' }
+const ORDERS = 500
+const KILLS = 20
+
+t.test(`${ORDERS} orders while their worker is killed ${KILLS} times: each has exactly one confirmation`, { ...options, timeout: 240_000 }, async (t) => {
+  const folder = copyOfCheckout(t)
+  const DATABASE_URL = await plainDatabase(t, server)
+  const web = await startService(t, folder, { DATABASE_URL, ROLE: 'web' })
+  const admin = await logIn(web.url, { email: 'admin@example.com', password: 'keel-development' })
+  const product = await call(`${web.url}/products`, { token: admin, body: { sku: 'LAMP', name: 'Lamp', description: '', price: { amount: 1999, currency: 'EUR' }, stock: ORDERS } })
+  const orders: string[] = []
+  // Slow enough for kills to hit jobs at work.
+  const mails = await startMailServer(t, { onMailFrom: (_address, _session, done) => { setTimeout(done, 100) } })
+  const env = { DATABASE_URL, ROLE: 'worker', SMTP_URL: mails.url }
+
+  let worker: Service = await startService(t, folder, env, 200, 'kit/serve')
+  const order = async () => {
+    const { status, body } = await call(`${web.url}/orders`, { token: admin, body: { items: [{ productId: product.body.id, quantity: 1 }] } })
+    t.equal(status, 201)
+    orders.push(body.id)
+  }
+  const ordering = (async () => {
+    while (orders.length < ORDERS) {
+      await Promise.all(Array.from({ length: 5 }, order))
+      await sleep(150)
+    }
+  })()
+  for (let kills = 0; kills < KILLS; kills++) {
+    await sleep(Math.random() * 400)
+    await worker.stop('SIGKILL')
+    worker = await startService(t, folder, env, 200, 'kit/serve')
+  }
+  await ordering
+
+  const open = async () => (await rows(DATABASE_URL, "SELECT count(*)::int AS n FROM pgboss.job WHERE name = 'confirm-order' AND state < 'completed'"))[0]?.n
+  await until(async () => await open() === 0)
+  const confirmed = await rows(DATABASE_URL, "SELECT substring(subject FROM 'order (.*)$') AS id FROM mails WHERE sent_at IS NOT NULL")
+  t.same(confirmed.map(({ id }) => String(id)).toSorted(), orders.toSorted())
+  // A worker that dies after the mail server's answer and before its own commit sends again: as the same message.
+  t.equal(new Set(mails.mails.map(mail => /^Message-ID: (.*)$/im.exec(mail)?.[1])).size, ORDERS)
+  const [retried] = await rows(DATABASE_URL, "SELECT count(*)::int AS n FROM pgboss.job WHERE name = 'confirm-order' AND retry_count > 0")
+  t.comment(`${retried?.n} jobs were begun again, ${mails.mails.length - ORDERS} mails went out twice`)
+  t.same(await rows(DATABASE_URL, "SELECT id FROM pgboss.job WHERE name = 'confirm-order.dead' OR (name = 'confirm-order' AND state <> 'completed')"), [], 'no job is left, none is dead')
+  t.equal((await rows(DATABASE_URL, "SELECT 1 FROM pgboss.job WHERE name = 'confirm-order'")).length, ORDERS)
+  t.equal((await worker.stop()).code, 0)
+  t.equal((await web.stop()).code, 0)
+})
+
+t.test('a job that ends its process each time is dead after its attempts, and the others run', { ...options, timeout: 240_000 }, async (t) => {
+  const folder = copyOfCheckout(t)
+  const DATABASE_URL = await plainDatabase(t, server)
+  mkdirSync(join(folder, 'jobs'), { recursive: true })
+  writeFileSync(join(folder, 'jobs/exits.ts'), `
+    import type { FastifyPluginAsync } from 'fastify'
+    import { Type } from 'typebox'
+    const exits: FastifyPluginAsync = async fastify => {
+      fastify.jobs.define({ name: 'exits', payload: Type.Object({}), retry: { limit: 1, delaySeconds: 0 }, handler: async () => { process.exit(3) } })
+    }
+    export default exits`)
+  const env = { DATABASE_URL, ROLE: 'worker' }
+  const send = async (name: string, payload: object) => await rows(DATABASE_URL, `
+    INSERT INTO pgboss.job (name, data, retry_limit, heartbeat_seconds, dead_letter) SELECT name, '{"payload": ${JSON.stringify(payload)}}', retry_limit, heartbeat_seconds, dead_letter FROM pgboss.queue WHERE name = '${name}'`)
+  const dead = async () => await rows(DATABASE_URL, "SELECT source_output -> 'value' ->> 'message' AS reason FROM pgboss.job WHERE name = 'exits.dead'")
+
+  // Sets the database up.
+  const first = await startService(t, folder, env)
+  await send('exits', {})
+  t.equal((await first.ended()).code, 3)
+  // As a process manager does.
+  const second = await startService(t, folder, env, 200, 'kit/serve')
+  t.equal((await second.ended()).code, 3)
+  const third = await startService(t, folder, env, 200, 'kit/serve')
+  await until(async () => (await dead()).length === 1)
+  t.match(await dead(), [{ reason: /heartbeat/ }])
+  await send('confirm-order', { orderId: randomUUID() })
+  await until(async () => (await rows(DATABASE_URL, "SELECT 1 FROM pgboss.job WHERE name = 'confirm-order' AND state = 'completed'")).length === 1)
+  t.equal((await third.stop()).code, 0)
+})

@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { DomainError } from '../../services/errors.ts'
+import { type inTransaction } from '../../services/database.ts'
+import { once } from '../../services/idempotency.ts'
+import { placeOrder } from '../../services/orders.ts'
+import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { storedJobs, until } from '../helpers/jobs.ts'
+
+const app = await buildApp(t)
+const user = await registered(app)
+const product = await newProduct(app, { stock: 1_000_000 })
+const items = [{ productId: product.id, quantity: 1 }]
+const order = async (headers = {}) => (await app.inject({ method: 'POST', url: '/orders', headers: { ...bearer(user.token), ...headers }, payload: { items } })).json()
+const jobsOf = async (queue: string, orderId: string) => (await storedJobs(app, queue)).filter(({ data }) => (data.payload as { orderId: string }).orderId === orderId)
+const stockOf = async (id: string) => (await app.inject(`/products/${id}`)).json().stock as number
+
+t.test('an order has one job that confirms it and one that cancels it when it stays unpaid', async (t) => {
+  const { id } = await order()
+  for (const queue of ['confirm-order', 'expire-order']) t.equal((await jobsOf(queue, id)).length, 1, queue)
+})
+
+t.test('an order that is replayed has no further jobs', async (t) => {
+  const headers = { 'idempotency-key': randomUUID() }
+  const { id } = await order(headers)
+  t.equal((await order(headers)).id, id)
+  for (const queue of ['confirm-order', 'expire-order']) t.equal((await jobsOf(queue, id)).length, 1, queue)
+})
+
+t.test('of 1,000 orders with failures anywhere, those that exist have exactly one job of each kind, the others none', { timeout: 240_000 }, async (t) => {
+  const before = new Set((await app.prisma.order.findMany({ select: { id: true } })).map(({ id }) => id))
+  const jobs = await app.jobs.for({ id: 'random-runs', headers: {} } as never)
+  const attempted: string[] = []
+  const run = async (n: number) => {
+    const kind = n % 5
+    const failing = { send: async (...args: Parameters<typeof jobs.send>) => { if (kind === 1 && args[0] === 'expire-order') throw new Error('injected'); return await jobs.send(...args) } }
+    // 0 is well; 1 fails between the jobs; 2 after them; 3 in the database; 4 by a rule of the domain.
+    const work = async (tx: Parameters<Parameters<typeof inTransaction>[1]>[0]) => {
+      const amounts = kind === 4 ? [{ productId: product.id, quantity: 999_999_999 }] : items
+      const placed = await placeOrder(tx, user.id, { items: amounts }, { jobs: failing, ttl: 60_000 })
+      attempted.push(placed.id)
+      if (kind === 2 && Math.random() < 0.9) throw new DomainError('INVALID_STATE', 'injected')
+      if (kind === 3) await tx.$executeRaw`SELECT 1 / 0`
+      return placed
+    }
+    const key = Math.random() < 0.5 ? undefined : { userId: user.id, operation: 'test', key: randomUUID(), input: n, ttl: 60_000 }
+    await once(app.prisma, key, work).catch(() => {})
+  }
+  for (let n = 0; n < 1_000; n += 8) await Promise.all(Array.from({ length: 8 }, (_, offset) => run(n + offset)))
+
+  const exist = (await app.prisma.order.findMany({ select: { id: true } })).map(({ id }) => id).filter(id => !before.has(id))
+  t.ok(exist.length >= 200 && exist.length < 500 && attempted.length > exist.length, `${exist.length} of ${attempted.length} were committed`)
+  for (const queue of ['confirm-order', 'expire-order']) {
+    const ids = (await storedJobs(app, queue)).map(({ data }) => (data.payload as { orderId: string }).orderId).filter(id => !before.has(id))
+    t.same(ids.toSorted(), exist.toSorted(), queue)
+  }
+})
+
+t.test('with a worker', async (t) => {
+  const worker = await buildApp(t, { ROLE: 'all', ORDER_TTL: 2000 })
+  const place = async (productId: string, quantity: number) => (await worker.inject({ method: 'POST', url: '/orders', headers: bearer(user.token), payload: { items: [{ productId, quantity }] } })).json().id as string
+  const step = async (id: string, name: string) => (await worker.inject({ method: 'POST', url: `/orders/${id}/${name}`, headers: bearer(user.token) })).statusCode
+  const statusOf = async (id: string) => (await worker.inject({ url: `/orders/${id}`, headers: bearer(user.token) })).json().status
+  const done = async (queue: string, id: string) => await until(async () => (await jobsOf(queue, id))[0]?.state === 'completed')
+
+  await t.test('an order that stays unpaid for ORDER_TTL is cancelled, and its products are back in stock', async (t) => {
+    const { id: productId } = await newProduct(app, { stock: 10 })
+    const orders = [await place(productId, 2), await place(productId, 3)]
+    t.equal(await stockOf(productId), 5)
+    for (const id of orders) await until(async () => await statusOf(id) === 'cancelled')
+    t.equal(await stockOf(productId), 10)
+  })
+
+  await t.test('one that is paid, or cancelled by its owner, is left alone', async (t) => {
+    const { id: productId } = await newProduct(app, { stock: 10 })
+    const [paid, cancelled] = [await place(productId, 2), await place(productId, 3)]
+    t.same([await step(paid, 'pay'), await step(cancelled, 'cancel')], [200, 200])
+    for (const id of [paid, cancelled]) await done('expire-order', id)
+    t.same([await statusOf(paid), await statusOf(cancelled)], ['paid', 'cancelled'])
+    t.equal(await stockOf(productId), 8, 'nothing comes back twice')
+  })
+
+  await t.test('without SMTP_URL the confirmation is kept where it can be read', async (t) => {
+    const id = await place(product.id, 2)
+    await done('confirm-order', id)
+    const [job] = await jobsOf('confirm-order', id)
+    const mail = await worker.prisma.mail.findUnique({ where: { id: job?.id } })
+    t.match(mail, { recipient: user.email, subject: `Your order ${id}`, sentAt: Date })
+    t.match(mail?.text, /Hello Test,[^]*2 x Lamp \(SKU-.*\), EUR\s19\.99 each[^]*Total: EUR\s39\.98/)
+  })
+
+  await t.test('a confirmation of an order that is gone is none', async (t) => {
+    const id = await app.jobs.send('confirm-order', { orderId: randomUUID() })
+    await until(async () => (await storedJobs(app, 'confirm-order')).some(job => job.id === id && job.state === 'completed'))
+    t.equal(await worker.prisma.mail.findUnique({ where: { id: id ?? '' } }), null)
+  })
+})

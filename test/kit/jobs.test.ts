@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import t from 'tap'
+import { Type } from 'typebox'
+import { buildApp, testDatabase } from '../helpers/app.ts'
+import { storedJobs, until } from '../helpers/jobs.ts'
+import { run } from '../helpers/process.ts'
+
+const root = join(import.meta.dirname, '../..')
+const DATABASE_URL = await testDatabase()
+const kit = (...words: string[]) => run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', ...words], { DATABASE_URL })
+const listed = async (...words: string[]) => JSON.parse((await kit('list', '--json', ...words)).output) as { id: string, queue: string, state: string, attempts: number, reason: string | null, payload: object }[]
+
+let isBroken = true
+const seen: string[] = []
+const app = await buildApp(t, { ROLE: 'all' }, fastify => {
+  const common = { payload: Type.Object({ n: Type.Integer() }), retry: { limit: 0 } }
+  fastify.jobs.define({ ...common, name: 'breaks', handler: async ({ id }) => { seen.push(id); if (isBroken) throw new Error('broken\nfor now') } })
+  fastify.jobs.define({ ...common, name: 'runs-long', timeoutSeconds: 60, handler: async ({ signal }) => { await once(signal, 'abort'); seen.push('aborted'); signal.throwIfAborted() } })
+})
+const die = async (n: number) => {
+  const id = await app.jobs.send('breaks', { n }) ?? ''
+  return (await until(async () => (await storedJobs(app, 'breaks.dead')).find(({ source_id: source }) => source === id))).id
+}
+
+t.test('dead jobs are listed with the reason, for people and for programs', async (t) => {
+  const id = await die(1)
+  const { code, output } = await kit('list')
+  t.equal(code, 0)
+  t.match(output, /^id +queue +state +attempts +created +starts +reason\n/)
+  t.match(output, new RegExp(`\n${id}  breaks +dead +1 .*Error: broken for now\n`))
+  t.match(await listed('--state', 'dead', '--queue', 'breaks'), [{ id, queue: 'breaks', state: 'dead', attempts: 1, payload: { n: 1 } }])
+  t.equal((await listed('--state', 'failed')).length, 1, 'the one it stands for is there when it is asked for')
+  t.equal((await listed('--limit', '1')).length, 1)
+})
+
+t.test('a dead job that is retried runs under the id that its sender got', async (t) => {
+  const [dead] = await listed('--state', 'dead')
+  const [original] = await listed('--state', 'failed')
+  isBroken = false
+  const { code, output } = await kit('retry', original?.id ?? '')
+  t.equal(code, 0, output)
+  t.match(output, `${dead?.id} is back on breaks`.slice(36))
+  await until(async () => (await storedJobs(app, 'breaks')).some(({ state }) => state === 'completed'))
+  t.equal(seen.at(-1), original?.id)
+  t.same(await listed('--state', 'dead'), [])
+})
+
+t.test('all dead jobs of a queue are retried at once', async (t) => {
+  isBroken = true
+  await die(2)
+  await die(3)
+  isBroken = false
+  const { code, output } = await kit('retry', '--queue', 'breaks', '--all')
+  t.equal(code, 0)
+  t.equal(output.match(/is back on breaks/g)?.length, 2)
+  await until(async () => (await storedJobs(app, 'breaks')).filter(({ state }) => state === 'completed').length === 3)
+  t.match((await kit('retry', '--queue', 'breaks', '--all')).output, /No such jobs/)
+})
+
+t.test('a job that waits is cancelled, and can be had back', async (t) => {
+  const id = await app.jobs.send('breaks', { n: 4 }, { startAfter: 3_600_000 }) ?? ''
+  t.match(await kit('cancel', id), { code: 0, output: `${id} is cancelled\n` })
+  t.match(await listed('--state', 'cancelled'), [{ id, state: 'cancelled' }])
+  t.equal((await kit('retry', id)).code, 0)
+  t.match(await listed('--state', 'created'), [{ id }])
+})
+
+t.test('the signal of a cancelled job that runs fires', async (t) => {
+  const id = await app.jobs.send('runs-long', { n: 1 }) ?? ''
+  await until(async () => (await storedJobs(app, 'runs-long'))[0]?.state === 'active')
+  t.match((await kit('cancel', id)).output, /is cancelled; where it runs/)
+  await until(() => seen.includes('aborted'))
+  t.equal((await storedJobs(app, 'runs-long'))[0]?.state, 'cancelled')
+})
+
+t.test('what can\'t be done is said of each job, and the exit status is 1', async (t) => {
+  const [done] = await listed('--state', 'completed')
+  const unknown = randomUUID()
+  const { code, output } = await kit('retry', done?.id ?? '', unknown)
+  t.equal(code, 1)
+  t.match(output, new RegExp(`${done?.id} was left alone: is completed\n${unknown} was left alone: there is no such job`))
+  t.equal((await kit('cancel', done?.id ?? '')).code, 1)
+})
+
+t.test('bad arguments are named, and the exit status is 1', async (t) => {
+  const bad: [words: string[], said: RegExp][] = [
+    [[], /Usage: npm run kit -- jobs/],
+    [['bogus'], /unknown command 'bogus'/],
+    [['list', '--state', 'lost'], /Allowed choices are created, retry/],
+    [['list', '--limit', '0'], /whole number from 1/],
+    [['list', '--limit', 'many'], /whole number from 1/],
+    [['list', '--queue', 'nope'], /no queue "nope"; there are: breaks, clean-up/],
+    [['list', 'extra'], /too many arguments/],
+    [['retry'], /give ids, or --queue NAME --all/],
+    [['retry', '--all'], /give ids, or --queue NAME --all/],
+    [['retry', '--queue', 'breaks'], /give ids, or --queue NAME --all/],
+    [['retry', randomUUID(), '--queue', 'breaks', '--all'], /give ids, or --queue NAME --all/],
+    [['retry', 'abc'], /Expected an id/],
+    [['cancel'], /missing required argument 'id'/]
+  ]
+  for (const [words, said] of bad) {
+    const { code, output } = await kit(...words)
+    t.equal(code, 1, words.join(' '))
+    t.match(output, said)
+    t.notMatch(output, /\n +at /, 'no stack')
+  }
+})
+
+t.test('a database that is away, or has no tables of the jobs, is said in one line', async (t) => {
+  const away = await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', 'list'], { DATABASE_URL: 'postgresql://user:hunter2@127.0.0.1:1/x' })
+  t.match(away, { code: 1, output: /Can't reach the database server/ })
+  t.notMatch(away.output, /hunter2|\n +at /)
+  const without = new URL(DATABASE_URL)
+  without.searchParams.set('schema', 'elsewhere')
+  t.match(await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', 'list'], { DATABASE_URL: without.href }), { code: 1, output: 'The tables of the jobs are missing: run npm run db:migrate.\n' })
+  t.match(await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', 'list'], { NODE_ENV: 'production' }), { code: 1, output: 'DATABASE_URL must be set in production.\n' })
+})

@@ -1,0 +1,171 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import { getRollbackPlans } from 'pg-boss'
+import t, { type Test } from 'tap'
+import { Type } from 'typebox'
+import { applyJobsSchema, jobsSchema, neededVersion } from '../../plugins/jobs/schema.ts'
+import { bearer, buildApp, newProduct, registered, testDatabase } from '../helpers/app.ts'
+import { storedJobs, until } from '../helpers/jobs.ts'
+import { createProxy } from '../helpers/proxy.ts'
+import { rows } from '../prisma/project.ts'
+
+const INDEXES = "SELECT indexname FROM pg_indexes WHERE schemaname = 'old_pgboss'"
+const METRICS_TOKEN = 'a-token-for-metrics'
+const DATABASE_URL = await testDatabase()
+const server = process.env.TEST_DATABASE_URL ?? ''
+
+let queues = 0
+interface Worker { app: FastifyInstance, name: string, runs: Map<number, number>, send: (n: number, options?: object) => Promise<unknown>, ran: (...numbers: number[]) => Promise<void> }
+
+/** A worker that counts how often it runs each job. */
+async function worker (t: Test, config = {}, handle: (n: number) => Promise<void> = async () => {}): Promise<Worker> {
+  const name = `faults-${++queues}`
+  const runs = new Map<number, number>()
+  const app = await buildApp(t, { ROLE: 'all', METRICS_TOKEN, ...config }, fastify => {
+    fastify.jobs.define({
+      name,
+      payload: Type.Object({ n: Type.Integer() }),
+      retry: { limit: 10, delaySeconds: 0 },
+      handler: async ({ payload: { n } }) => {
+        runs.set(n, (runs.get(n) ?? 0) + 1)
+        await handle(n)
+      }
+    })
+  })
+  return { app, name, runs, send: async (n, options) => await app.jobs.send(name, { n }, options), ran: async (...numbers) => { await until(() => numbers.every(n => runs.has(n))) } }
+}
+
+const ready = async (app: FastifyInstance) => await app.inject({ url: '/health/ready', headers: bearer(METRICS_TOKEN) })
+const isReady = async (app: FastifyInstance) => (await ready(app)).statusCode === 200
+const completed = async ({ app, name }: Worker, count: number) => await until(async () => (await storedJobs(app, name)).filter(({ state }) => state === 'completed').length === count)
+
+t.test('lost connections', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, async (t) => {
+  const database = new URL(DATABASE_URL).pathname.slice(1)
+  const terminate = async () => await rows(server, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`)
+
+  await t.test('while idle: the next job is run', async (t) => {
+    const { app, send, ran } = await worker(t)
+    await until(() => isReady(app))
+    await terminate()
+    await until(() => send(1).then(() => true, () => false))
+    await ran(1)
+  })
+
+  await t.test('while a job runs: it is settled all the same, or run again', async (t) => {
+    const gate = Promise.withResolvers<void>()
+    const self = await worker(t, {}, async () => await gate.promise)
+    await self.send(1)
+    await self.ran(1)
+    await terminate()
+    gate.resolve()
+    await completed(self, 1)
+  })
+
+  await t.test('again and again while jobs are fetched and settled: none is lost', async (t) => {
+    const self = await worker(t)
+    await until(() => isReady(self.app))
+    const trouble = (async () => { for (let times = 0; times < 20; times++) { await terminate(); await sleep(60 + Math.random() * 100) } })()
+    const numbers = Array.from({ length: 200 }, (_, n) => n)
+    for (const n of numbers) await until(() => self.send(n, { id: `00000000-0000-4000-8000-${String(n).padStart(12, '0')}` }).then(() => true, () => false))
+    await trouble
+    await self.ran(...numbers)
+    await completed(self, numbers.length)
+  })
+})
+
+t.test('a database that is away at the start, comes, goes and comes back: the process lives and goes on', async (t) => {
+  const proxy = await createProxy(t, DATABASE_URL)
+  const { app, send, ran } = await worker(t, { DATABASE_URL: proxy.url })
+  t.equal((await ready(app)).statusCode, 503)
+  await t.rejects(send(0))
+  await proxy.open()
+  await until(() => isReady(app))
+  await send(1)
+  await ran(1)
+  await proxy.cut()
+  t.equal((await ready(app)).statusCode, 503)
+  await t.rejects(send(2))
+  await proxy.open()
+  await until(() => isReady(app))
+  await send(3)
+  await ran(3)
+})
+
+t.test('while the database is away for the jobs, an order is refused with 503 and leaves nothing', async (t) => {
+  const app = await buildApp(t)
+  const { token } = await registered(app)
+  const { id: productId } = await newProduct(app, { stock: 5 })
+  await app.prisma.$executeRaw`ALTER SCHEMA pgboss RENAME TO pgboss_away`
+  t.teardown(() => rows(DATABASE_URL, 'ALTER SCHEMA pgboss_away RENAME TO pgboss').catch(() => {}))
+  const order = async () => await app.inject({ method: 'POST', url: '/orders', headers: bearer(token), payload: { items: [{ productId, quantity: 1 }] } })
+  const other = await buildApp(t)
+  t.equal((await other.inject({ method: 'POST', url: '/orders', headers: bearer(token), payload: { items: [{ productId, quantity: 1 }] } })).statusCode, 503)
+  t.equal((await app.inject(`/products/${productId}`)).json().stock, 5)
+  await app.prisma.$executeRaw`ALTER SCHEMA pgboss_away RENAME TO pgboss`
+  t.equal((await order()).statusCode, 201)
+})
+
+t.test('without its tables the service serves and is not ready; once they are there it goes on by itself', async (t) => {
+  const elsewhere = new URL(DATABASE_URL)
+  elsewhere.searchParams.set('schema', 'elsewhere')
+  t.equal(jobsSchema(elsewhere.href), 'elsewhere_pgboss')
+  const { app } = await worker(t, { DATABASE_URL: elsewhere.href })
+  const detail = async () => (await ready(app)).json().checks.jobs.detail
+  t.equal(await detail(), 'the tables of the jobs are missing: run npm run db:migrate')
+  t.equal((await app.inject('/health/live')).statusCode, 200)
+  t.equal(await applyJobsSchema(elsewhere.href), true)
+  t.equal(await applyJobsSchema(elsewhere.href), false)
+  await until(async () => (await ready(app)).json().checks.jobs.status === 'ok')
+})
+
+t.test('tables of an earlier release are named, and migrated; those of a later one are left alone', async (t) => {
+  const elsewhere = new URL(DATABASE_URL)
+  elsewhere.searchParams.set('schema', 'old')
+  const [first, second] = await Promise.all([applyJobsSchema(elsewhere.href), applyJobsSchema(elsewhere.href)])
+  t.same([first, second].sort(), [false, true], 'two at once: one does it')
+  const complete = (await rows(DATABASE_URL, INDEXES)).length
+  await rows(DATABASE_URL, getRollbackPlans('old_pgboss', neededVersion()))
+  const { app } = await worker(t, { DATABASE_URL: elsewhere.href })
+  const detail = async () => (await ready(app)).json().checks.jobs.detail
+  t.equal(await detail(), 'the tables of the jobs are old: run npm run db:migrate')
+  t.equal(await applyJobsSchema(elsewhere.href), true)
+  t.equal((await rows(DATABASE_URL, INDEXES)).length, complete, 'with the indexes that are built outside the transaction')
+  await until(async () => (await ready(app)).json().checks.jobs.status === 'ok')
+  await rows(DATABASE_URL, `UPDATE old_pgboss.version SET version = ${neededVersion() + 1}`)
+  t.equal((await ready(app)).json().checks.jobs.status, 'ok', 'who runs goes on')
+  const { app: later } = await worker(t, { DATABASE_URL: elsewhere.href })
+  t.equal((await ready(later)).json().checks.jobs.detail, 'the tables of the jobs are of a later release')
+  t.equal(await applyJobsSchema(elsewhere.href), false)
+})
+
+t.test('a clock that jumps back and forth by an hour, all the time, holds up no delayed job', async (t) => {
+  const self = await worker(t)
+  await until(() => isReady(self.app))
+  const { now } = Date
+  let hours = 0
+  const jumping = setInterval(() => { hours = 1 - hours }, 1)
+  Date.now = () => now() - hours * 3_600_000
+  t.teardown(() => {
+    clearInterval(jumping)
+    Date.now = now
+  })
+  for (const n of [1, 2, 3]) {
+    await self.send(n, { startAfter: 100 })
+    await self.ran(n)
+  }
+})
+
+t.test('a handler may fail in any way', async (t) => {
+  const odd = [async () => await Promise.reject(Object.create(null, { toString: { value: () => 'an object' } })), () => { throw Object.assign(new Error('x'.repeat(100_000)), { self: {} }) }, () => { throw new Error('\u0000 text that PostgreSQL can\'t hold') }]
+  const self = await worker(t, {}, async n => odd[n]?.())
+  await until(() => isReady(self.app))
+  await rows(DATABASE_URL, `UPDATE pgboss.queue SET retry_limit = 0 WHERE name = '${self.name}'`)
+  for (const n of odd.keys()) await self.send(n)
+  await self.send(odd.length)
+  const dead = await until(async () => {
+    const jobs = await storedJobs(self.app, `${self.name}.dead`)
+    return jobs.length === odd.length ? jobs : undefined
+  })
+  t.same(dead.map(({ source_output: output }) => output?.reason?.slice(0, 12)).sort(), ['Error:  text', 'Error: xxxxx', 'an object'])
+  await completed(self, 1)
+})

@@ -1,0 +1,278 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { Writable } from 'node:stream'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { Type } from 'typebox'
+import service from '../../app.ts'
+import type { RunningJob } from '../../plugins/jobs/index.ts'
+import type { JobDefinition } from '../../plugins/jobs/types.ts'
+import { serverOptions } from '../../server.ts'
+import { buildApp, testConfig } from '../helpers/app.ts'
+import { storedJobs, until } from '../helpers/jobs.ts'
+
+const Numbered = Type.Object({ n: Type.Integer() }, { additionalProperties: false })
+type Job = RunningJob<{ n: number }>
+type Definition = Partial<JobDefinition<typeof Numbered>>
+
+let queues = 0
+/** A queue of its own for a test. */
+const newQueue = () => `test-${process.pid}-${++queues}`
+
+/** As a handler that heeds its signal ends. */
+const stopped = async (signal: AbortSignal) => {
+  await once(signal, 'abort')
+  signal.throwIfAborted()
+}
+
+/** A service that runs one more job. */
+async function worker (t: Test, name: string, definition: Definition = {}, config = {}): Promise<{ app: FastifyInstance, runs: Job[] }> {
+  const runs: Job[] = []
+  const app = await buildApp(t, { ROLE: 'all', ...config }, fastify => {
+    const { handler = async () => {}, ...rest } = definition
+    fastify.jobs.define({ name, payload: Numbered, ...rest, handler: async job => { runs.push(job); await handler(job) } })
+  })
+  return { app, runs }
+}
+
+t.test('sending', async (t) => {
+  const name = newQueue()
+  const single = newQueue()
+  const runs: Job[] = []
+  const app = await buildApp(t, { ROLE: 'all' }, fastify => {
+    fastify.jobs.define({ name, payload: Numbered, concurrency: 1, handler: async job => { runs.push(job) } })
+    fastify.jobs.define({ name: single, payload: Numbered, policy: 'exclusive', handler: async () => {} })
+  })
+  const ran = async (n: number) => await until(() => runs.find(({ payload }) => payload.n === n))
+
+  await t.test('a job is run with its payload and the id that sending it gave', async (t) => {
+    const id = await app.jobs.send(name, { n: 1 })
+    t.match(await ran(1), { id, payload: { n: 1 }, attempt: 1 })
+    await until(async () => (await storedJobs(app, name))[0]?.state === 'completed')
+  })
+
+  await t.test('in a transaction that is rolled back there was none, in one that commits there is one', async (t) => {
+    await t.rejects(app.prisma.$transaction(async tx => {
+      await app.jobs.send(name, { n: 2 }, { tx })
+      throw new Error('rolled back')
+    }), /rolled back/)
+    await app.prisma.$transaction(async tx => {
+      await app.jobs.send(name, { n: 3 }, { tx })
+    })
+    await ran(3)
+    t.same((await storedJobs(app, name)).map(({ data }) => data.payload), [{ n: 1 }, { n: 3 }])
+  })
+
+  await t.test('a delayed job runs after its time', async (t) => {
+    await app.jobs.send(name, { n: 4 }, { startAfter: 500 })
+    await app.jobs.send(name, { n: 5 }, { startAfter: new Date(Date.now() + 500) })
+    await app.jobs.send(name, { n: 6 })
+    await ran(5)
+    t.same(runs.slice(-3).map(({ payload }) => payload.n), [6, 4, 5])
+  })
+
+  await t.test('the higher priority is first', async (t) => {
+    await app.prisma.$transaction(async tx => {
+      for (const n of [10, 12, 11]) await app.jobs.send(name, { n }, { tx, priority: n })
+    })
+    await ran(10)
+    t.same(runs.slice(-3).map(({ payload }) => payload.n), [12, 11, 10])
+  })
+
+  await t.test('an id is sent once', async (t) => {
+    const id = randomUUID()
+    t.same([await app.jobs.send(name, { n: 20 }, { id }), await app.jobs.send(name, { n: 21 }, { id })], [id, null])
+  })
+
+  await t.test('a queue whose policy has room for one takes no second; each singletonKey counts by itself', async (t) => {
+    const send = async (singletonKey: string) => await app.jobs.send(single, { n: 1 }, { singletonKey, startAfter: 60_000 })
+    t.ok(await send('a'))
+    t.equal(await send('a'), null)
+    t.ok(await send('b'))
+    await t.rejects(app.jobs.send(name, { n: 1 }, { singletonKey: 'a' }), /no policy/, 'where it would count for nothing it is a mistake')
+  })
+
+  await t.test('what does not fit the schema, or any queue, is not sent', async (t) => {
+    const before = (await storedJobs(app, name)).length
+    await t.rejects(app.jobs.send(name, { n: 'one' }), { name: 'InvalidPayloadError', message: /payload\/n must be integer/ })
+    await t.rejects(app.jobs.send(name, { n: 1, more: 1 }), /additional properties.*"more"/)
+    await t.rejects(app.jobs.send('no-such-job', { n: 1 }), /no job "no-such-job"/)
+    t.equal((await storedJobs(app, name)).length, before)
+  })
+})
+
+t.test('ROLE=web sends and does not run', async (t) => {
+  const name = newQueue()
+  const { app: web } = await worker(t, name, {}, { ROLE: 'web' })
+  await web.jobs.send(name, { n: 1 })
+  const { runs } = await worker(t, name)
+  await until(() => runs.length === 1)
+  t.equal((await storedJobs(web, name)).length, 1)
+})
+
+t.test('ROLE=worker has no routes but the kit\'s own', async (t) => {
+  const { app } = await worker(t, newQueue(), {}, { ROLE: 'worker' })
+  t.equal((await app.inject('/products')).statusCode, 404)
+  await until(async () => (await app.inject('/health/ready')).statusCode === 200)
+})
+
+t.test('a job that fails is tried again, and after its last attempt is in the dead letter queue with the reason', async (t) => {
+  const name = newQueue()
+  const { app, runs } = await worker(t, name, { retry: { limit: 1, delaySeconds: 0 }, handler: async ({ attempt }) => { throw new RangeError(`attempt ${attempt} failed`) } })
+  const id = await app.jobs.send(name, { n: 1 })
+  const dead = await until(async () => (await storedJobs(app, `${name}.dead`))[0])
+  t.match(dead, { source_id: id, data: { payload: { n: 1 } }, source_output: { reason: 'RangeError: attempt 2 failed' } })
+  t.same(runs.map(({ attempt, id }) => [attempt, id]), [[1, id], [2, id]])
+})
+
+t.test('a payload that no longer fits after a deploy is dead at once, with what is wrong', async (t) => {
+  const name = newQueue()
+  const before = await buildApp(t, { ROLE: 'web' }, fastify => fastify.jobs.define({ name, payload: Type.Object({ old: Type.String() }), handler: async () => {} }))
+  await before.jobs.send(name, { old: 'x' })
+  const { app, runs } = await worker(t, name)
+  const dead = await until(async () => (await storedJobs(app, `${name}.dead`))[0])
+  t.match(dead.source_output?.reason, /does not fit the schema: .*required property 'n'/)
+  t.equal(dead.retry_count, 0)
+  t.same(runs, [], 'the handler never saw it')
+
+  await app.prisma.$executeRaw`INSERT INTO pgboss.job (name, data, dead_letter) VALUES (${name}, '"by hand"', ${`${name}.dead`})`
+  await until(async () => (await storedJobs(app, `${name}.dead`)).length === 2)
+})
+
+t.test('a handler that takes too long has its signal fired, and the job is tried again', async (t) => {
+  const name = newQueue()
+  const { app, runs } = await worker(t, name, {
+    timeoutSeconds: 1,
+    retry: { limit: 1, delaySeconds: 0 },
+    handler: async ({ attempt, signal }) => {
+      if (attempt === 1) await stopped(signal)
+    }
+  })
+  await app.jobs.send(name, { n: 1 })
+  await until(async () => (await storedJobs(app, name))[0]?.state === 'completed')
+  t.equal(runs.length, 2)
+  t.match(String(runs[0]?.signal.reason), /time-out of 1 s/)
+})
+
+t.test('a handler that ignores its signal is left alone: the queue goes on, and what it ends with counts for nothing', async (t) => {
+  const name = newQueue()
+  const hang = Promise.withResolvers<void>()
+  const { app, runs } = await worker(t, name, { timeoutSeconds: 1, concurrency: 1, retry: { limit: 0 }, handler: async ({ payload }) => { if (payload.n === 1) await hang.promise } })
+  await app.jobs.send(name, { n: 1 })
+  await until(() => runs.length === 1)
+  await app.jobs.send(name, { n: 2 })
+  await until(() => runs.length === 2)
+  const dead = await until(async () => (await storedJobs(app, `${name}.dead`))[0])
+  t.match(dead.source_output?.reason, /ignores its signal/)
+  hang.resolve()
+  await until(async () => (await storedJobs(app, name)).some(({ state, data }) => state === 'completed' && (data.payload as { n: number }).n === 2))
+  t.equal((await storedJobs(app, name)).filter(({ state }) => state === 'failed').length, 1, 'it stays failed')
+})
+
+t.test('at shutdown what runs may end; what does not has its signal fired and is handed back', async (t) => {
+  const name = newQueue()
+  const begun: number[] = []
+  const { app } = await worker(t, name, {
+    handler: async ({ payload, signal }) => {
+      begun.push(payload.n)
+      if (payload.n === 1) await until(() => begun.length === 3)
+      else await stopped(signal)
+    }
+  }, { SHUTDOWN_GRACE_MS: 300 })
+  const { app: observer } = await worker(t, name, {}, { ROLE: 'web' })
+  await app.jobs.send(name, { n: 1 })
+  await app.jobs.send(name, { n: 2 })
+  await until(() => begun.length === 2)
+  const closed = app.close()
+  begun.push(3)
+  await closed
+  t.same((await storedJobs(observer, name)).map(({ state }) => state).sort(), ['completed', 'retry'])
+  await observer.jobs.send(name, { n: 4 })
+  t.notOk(begun.includes(4), 'nothing is fetched any more')
+})
+
+t.test('the lines of a job say which request and which trace it comes from, what its handler logs too', async (t) => {
+  const name = newQueue()
+  const lines: Record<string, unknown>[] = []
+  const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk))); done() } })
+  const config = await testConfig({ LOG_LEVEL: 'info', ROLE: 'all' })
+  const options = serverOptions(config)
+  const app = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  await app.register(service, { config })
+  app.jobs.define({ name, payload: Numbered, handler: async ({ log, jobs, payload }) => { log.info('at work'); if (payload.n === 1) await jobs.send(name, { n: 2 }) } })
+  app.get('/send', { config: { public: true }, schema: { hide: true } }, async request => ({ id: await (await app.jobs.for(request)).send(name, { n: 1 }) }))
+  await app.ready()
+
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const send = async (traceparent: string, requestId: string) => (await app.inject({ url: '/send', headers: { traceparent, 'x-request-id': requestId } })).json().id as string
+  const jobId = await send(`00-${traceId}-00f067aa0ba902b7-01`, 'the-request')
+  const about = () => lines.filter(({ msg, requestId }) => requestId === 'the-request' && (msg === 'at work' || msg === 'job done'))
+  await until(() => about().length === 4)
+  t.match(about()[0], { msg: 'at work', queue: name, jobId, attempt: 1, traceId })
+  t.ok(about().every(line => line.traceId === traceId), 'the jobs that a job sends belong to the same')
+
+  await send('00-00000000000000000000000000000000-00f067aa0ba902b7-01', 'another-request')
+  const line = await until(() => lines.find(({ msg, requestId }) => msg === 'job done' && requestId === 'another-request'))
+  t.equal(line.traceId, undefined, 'what is not well-formed is left out')
+})
+
+t.test('scheduled jobs', async (t) => {
+  const name = newQueue()
+  const schedule = { cron: '* * * * *', timeZone: 'Europe/Berlin', payload: { n: 7 } }
+  const schedules = async (app: FastifyInstance) => await app.prisma.$queryRaw<object[]>`SELECT cron, timezone FROM pgboss.schedule WHERE name = ${name}`
+
+  await t.test('come by themselves, in their time zone', async (t) => {
+    const { app, runs } = await worker(t, name, { schedule })
+    await until(() => runs.length === 1)
+    t.same(runs[0]?.payload, { n: 7 })
+    t.same(await schedules(app), [{ cron: '* * * * *', timezone: 'Europe/Berlin' }])
+  })
+
+  await t.test('change with their declaration, and end with it', async (t) => {
+    const changed = await worker(t, name, { schedule: { ...schedule, cron: '0 4 * * *' } })
+    await until(async () => (await changed.app.inject('/health/ready')).statusCode === 200)
+    t.same(await schedules(changed.app), [{ cron: '0 4 * * *', timezone: 'Europe/Berlin' }])
+    const without = await worker(t, name)
+    await until(async () => (await without.app.inject('/health/ready')).statusCode === 200)
+    t.same(await schedules(without.app), [])
+  })
+})
+
+t.test('what is declared wrongly stops the start and is named', async (t) => {
+  const bad: [definition: Definition & { name?: string }, said: RegExp][] = [
+    [{ name: 'a b' }, /"a b" is not well declared: its name/],
+    [{ name: 'a.dead' }, /not ending in \.dead/],
+    [{ concurrency: 0 }, /concurrency is 0, expected/],
+    [{ concurrency: 2, batch: 3 }, /batch is 3, expected a whole number from 1 to 2/],
+    [{ timeoutSeconds: 0.5 }, /timeoutSeconds is 0.5/],
+    [{ retry: { limit: -1 } }, /retry\.limit is -1/],
+    [{ schedule: { cron: '* * * * *' } }, /payload of its schedule does not fit/],
+    [{ schedule: { cron: 'every night', payload: { n: 1 } } }, /"bad" has a schedule that can't run/],
+    [{ schedule: { cron: '0 3 * * *', timeZone: 'Europe/Atlantis', payload: { n: 1 } } }, /"bad" has a schedule that can't run.*Europe\/Atlantis/],
+    [{ name: 'confirm-order' }, /declared twice/]
+  ]
+  for (const [definition, said] of bad) {
+    const config = await testConfig({ ROLE: 'all' })
+    const app = Fastify(serverOptions(config)) as unknown as FastifyInstance
+    await app.register(service, { config })
+    await t.rejects(async () => {
+      app.jobs.define({ name: 'bad', payload: Numbered, handler: async () => {}, ...definition })
+      await app.ready()
+    }, { message: said })
+    await app.close()
+  }
+  const { app } = await worker(t, newQueue(), {}, { ROLE: 'web' })
+  t.throws(() => app.jobs.define({ name: 'late', payload: Numbered, handler: async () => {} }), /declared too late/)
+})
+
+t.test('options that a release changes are those of the queue', async (t) => {
+  const name = newQueue()
+  const queue = async (app: FastifyInstance) => (await app.prisma.$queryRaw<object[]>`SELECT retry_limit, expire_seconds FROM pgboss.queue WHERE name = ${name}`)[0]
+  const { app: first } = await worker(t, name, { retry: { limit: 3 } })
+  await first.jobs.send(name, { n: 1 })
+  t.match(await queue(first), { retry_limit: 3, expire_seconds: 90 })
+  const { app: second } = await worker(t, name, { retry: { limit: 4 }, timeoutSeconds: 10 })
+  await second.jobs.send(name, { n: 1 })
+  t.match(await queue(second), { retry_limit: 4, expire_seconds: 40 })
+})
