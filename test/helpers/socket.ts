@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
-import { Ajv } from 'ajv'
+import { Ajv, type ValidateFunction } from 'ajv'
 import formats from 'ajv-formats'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -38,6 +38,7 @@ const document = JSON.parse(readFileSync('asyncapi.json', 'utf8')) as Document
 const ajv = new Ajv({ strict: false, allErrors: true })
 formats.default(ajv)
 ajv.addSchema(document, 'asyncapi.json')
+const validators = new Map<string, ValidateFunction>()
 const clientTypes = ['subscribe', 'unsubscribe', 'ack', 'ping']
 
 /** What is wrong with a message by the AsyncAPI document; undefined: nothing. */
@@ -45,7 +46,8 @@ export function violation (message: unknown, sender: 'client' | 'service'): stri
   const { type } = (message ?? {}) as { type?: string }
   const names = Object.keys(document.components.messages).filter(name => clientTypes.includes(name) === (sender === 'client') && (name === type || name.includes(`.${type}.`)))
   const faults = names.map(name => {
-    const validate = ajv.compile({ $ref: `asyncapi.json#/components/messages/${name}/payload` })
+    const validate = validators.get(name) ?? ajv.compile({ $ref: `asyncapi.json#/components/messages/${name}/payload` })
+    validators.set(name, validate)
     return validate(message) ? undefined : ajv.errorsText(validate.errors)
   })
   if (names.length === 0) return `there is no message of the type ${type}`
@@ -150,11 +152,12 @@ export async function openRaw (t: Test, app: FastifyInstance, token: string): Pr
   return socket
 }
 
-/** Events of one user, some in each transaction; a long `name` makes them as long as one likes. */
-export async function recordEvents (app: FastifyInstance, ownerId: string, count: number, name = 'Lamp'): Promise<void> {
-  const [id, productId] = [randomUUID(), randomUUID()]
+/** Events of one user, some in each transaction; each item makes them 350 bytes longer. */
+export async function recordEvents (app: FastifyInstance, ownerId: string, count: number, items = 1): Promise<void> {
+  const id = randomUUID()
   const price = { amount: 1999, currency: 'EUR' }
-  const order = { id, status: 'paid', items: [{ productId, sku: 'LAMP-1', name, quantity: 1, unitPrice: price }], total: price, createdAt: new Date(), updatedAt: new Date() }
+  const item = { productId: randomUUID(), sku: 'LAMP-1', name: 'x'.repeat(200), quantity: 1, unitPrice: price }
+  const order = { id, status: 'paid', items: Array.from({ length: items }, () => item), total: price, createdAt: new Date(), updatedAt: new Date() }
   for (let n = 0; n < count; n += 50) {
     await inTransaction(app.prisma, async tx => {
       for (let i = n; i < Math.min(n + 50, count); i++) await recordEvent(tx, { type: 'order.paid', subject: id, ownerId, data: { orderId: id, order } })

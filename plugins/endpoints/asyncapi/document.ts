@@ -82,7 +82,7 @@ function eventOf (topic: Topic): Message {
     payload: {
       type: 'object',
       required: ['type', 'topic', 'event'],
-      properties: { type: { type: 'string', const: 'event' }, topic: { type: 'string', pattern: topicPattern(topic) }, event: { $ref: `#/components/schemas/${eventId(topic)}` } },
+      properties: { type: { type: 'string', const: 'event' }, topic: { type: 'string', pattern: topicPattern(topic).replaceAll(/\(\?<\w+>/g, '(?:') }, event: { $ref: `#/components/schemas/${eventId(topic)}` } },
       additionalProperties: false
     }
   }
