@@ -17,20 +17,25 @@ export function loggerOptions (config: Config): FastifyServerOptions['logger'] {
   }
 }
 
-/** One structured line a request, when it is answered. */
+/** What a request and its reply have from plugins that may not be there. */
+interface Known { user?: { id?: string } | null }
+interface Streamed { eventStream?: { events: number, end?: string } }
+
+/** One structured line a request, when it is answered; of a stream, when it ends. */
 export class RequestLog extends LogController {
   override incomingRequest (): void {}
   override routeNotFound (): void {}
 
   override requestCompleted (error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {
+    const stream = (reply as Streamed).eventStream
     const line = {
       method: request.method,
       route: request.routeOptions.url ?? null,
       path: pathOf(request),
       status: reply.statusCode,
       durationMs: Math.round(reply.elapsedTime * 100) / 100,
-      userId: (request as { user?: { id?: string } | null }).user?.id,
-      ...error ? { err: error } : {}
+      userId: (request as Known).user?.id,
+      ...stream ? { events: stream.events, end: stream.end ?? 'refused' } : error ? { err: error } : {}
     }
     request.log[reply.statusCode >= 500 ? 'error' : 'info'](line, 'request')
   }

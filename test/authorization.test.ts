@@ -4,7 +4,7 @@ import { createSigner } from 'fast-jwt'
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import { routeList } from '../kit/route-list.ts'
-import { asAdmin, bearer, buildApp, newProduct, registered } from './helpers/app.ts'
+import { asAdmin, bearer, buildApp, injectStream, newProduct, registered } from './helpers/app.ts'
 
 const app = await buildApp(t)
 const [owner, other, admin] = [await registered(app), await registered(app), await asAdmin(app)]
@@ -79,6 +79,7 @@ const table: Record<string, Line> = {
 
   'GET /orders': { answers: signedIn(200) },
   'POST /orders': { answers: signedIn(201), payload: items },
+  'GET /orders/events': { answers: signedIn(200) },
   'GET /orders/:id': { answers: ownerAndAdmin(200), id: pending },
   'POST /orders/:id/pay': { answers: ownerAndAdmin(200), id: pending },
   'POST /orders/:id/cancel': { answers: ownerAndAdmin(200), id: pending },
@@ -96,7 +97,7 @@ for (const { method, path, name } of routes) {
       const payload = await line.payload?.()
       const headers = { ...line.headers, ...authorization }
       const before = await everything()
-      const { statusCode } = await call(method, url, { headers, payload })
+      const { statusCode } = await injectStream(app, { method, url, headers, payload })
       t.equal(statusCode, line.answers[index], caller)
       if (statusCode >= 400) t.equal(await everything(), before, `${caller}: what is refused changes nothing`)
       if (method === 'GET') t.equal((await call('HEAD', url, { headers })).statusCode, statusCode, `${caller}: HEAD`)

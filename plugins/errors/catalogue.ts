@@ -44,9 +44,14 @@ export function statusProblem (status: number, detail?: string): ProblemInput {
 
 /** The problem of an error with a 4xx status that the framework or a plugin threw. */
 export function frameworkProblem (error: FastifyError, status: number): ProblemInput {
-  const named = byFastifyCode[error.code]
+  const named = byFastifyCode[error.code] ?? ownCode(error.code)
   const detail = sentence(error.message)
   return named ? kitProblem(named, detail) : statusProblem(status, detail)
+}
+
+/** A plugin may throw one of the kit's codes by its name. */
+function ownCode (code: string): KitCode | undefined {
+  return Object.hasOwn(kitProblems, code ?? '') ? code as KitCode : undefined
 }
 
 /** The problem of input that does not fit its schema. */

@@ -64,7 +64,7 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
         code: error.code,
         detail: error.message,
         errors: error.issues?.map(({ path, detail }) => ({ pointer: `#/body${path}`, detail })),
-        ...error.retryAfter === undefined ? {} : { headers: { 'retry-after': String(error.retryAfter) } }
+        ...retryAfter(error)
       }
     }
     if (error.validation) return validationProblem(error)
@@ -73,8 +73,12 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
     const status = error.statusCode ?? 500
     // The message of an unknown error may hold anything: it goes to the log only.
     if (status < 400 || status >= 500) return statusProblem(status === 503 ? 503 : 500)
-    return frameworkProblem(error, status)
+    return { ...frameworkProblem(error, status), ...retryAfter(error) }
   }
+}
+
+function retryAfter ({ retryAfter }: { retryAfter?: number }): Pick<ProblemInput, 'headers'> {
+  return retryAfter === undefined ? {} : { headers: { 'retry-after': String(retryAfter) } }
 }
 
 function isProblemReference (schema: unknown): boolean {

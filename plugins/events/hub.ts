@@ -1,12 +1,17 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import pLimit from 'p-limit'
 import type { PrismaClient } from '../../prisma/generated/client.ts'
 import { listen, type Listener, type Source } from './listener.ts'
 import { logState, readLog, type EventFilter, type StoredEvent } from './log.ts'
 import { RecentEvents } from './recent.ts'
-import { SubscriptionIndex, wants, type ResetReason, type Sink, type Subscription } from './subscription.ts'
+import { SubscriptionIndex, wants, type Following, type ResetReason, type Sink, type Subscription } from './subscription.ts'
 
 const PAGE = 500
+/** Of one reader that catches up: small, as many may be waiting for readers that are slow. */
+const CATCH_UP_PAGE = 100
+/** What is passed on, in characters, before sockets get to send it. */
+const TURN_CHARACTERS = 32 * 1024
 /** Readers that catch up from the database at a time: a crowd that reconnects leaves connections to the requests. */
 const CATCH_UPS = 3
 /** How often the log is read without having been told to: a notification can get lost. */
@@ -29,8 +34,9 @@ export class EventHub {
   #started: Promise<void> | undefined
   #listener: Listener | undefined
   #poll: NodeJS.Timeout | undefined
-  #pumping: Promise<void> | undefined
-  #again = false
+  /** The reading of the log that is under way, and the one that follows it. */
+  #reading: Promise<void> | undefined
+  #next: Promise<void> | undefined
   #closed = false
 
   constructor (options: HubOptions) {
@@ -52,17 +58,22 @@ export class EventHub {
    * lets through, once each and in order, for as long as the subscription is not closed.
    * Rejects when the database is away and nothing can be promised.
    */
-  async subscribe (sink: Sink, { after, ...filter }: EventFilter & { after?: string }): Promise<{ close: () => void }> {
+  async subscribe (sink: Sink, { after, ...filter }: EventFilter & { after?: string }): Promise<Following> {
     await this.#start()
-    const subscription: Subscription = { filter, sink, position: this.#position, closed: false }
+    // Readers that come at once share a reading. It also finds out whether the database is there.
+    await this.#pump()
+    const subscription: Subscription = { filter, sink, position: this.#position, live: false, closed: false }
     const problem = after === undefined ? undefined : await this.#resume(subscription, after)
     if (problem !== undefined) {
       subscription.position = this.#position
       sink.reset(this.#position, problem)
     }
-    if (subscription.position >= this.#recent.since) this.#goLive(subscription)
-    else this.#catchUp(subscription).catch(error => this.#fail(subscription, error))
+    this.#catchUp(subscription).catch(error => this.#fail(subscription, error))
+    const positionOf = () => subscription.live && this.#position > subscription.position ? this.#position : subscription.position
     return {
+      get position () {
+        return positionOf()
+      },
       close: () => {
         subscription.closed = true
         this.#live.delete(subscription)
@@ -74,12 +85,12 @@ export class EventHub {
     this.#closed = true
     clearInterval(this.#poll)
     await this.#listener?.close()
-    await this.#pumping
+    await Promise.allSettled([this.#reading, this.#next])
   }
 
   /** Listens from the first subscription on: a process without one costs the database nothing. */
   async #start (): Promise<void> {
-    if (this.#closed) throw new Error('The service is closing.')
+    if (this.#closed) throw Object.assign(new Error('The service is closing.'), { statusCode: 503 })
     this.#started ??= (async () => {
       const { last } = await logState(this.#options.prisma)
       this.#position = last
@@ -98,41 +109,51 @@ export class EventHub {
   async #resume (subscription: Subscription, after: string): Promise<ResetReason | undefined> {
     if (!POSITION.test(after)) return 'malformed'
     const position = BigInt(after)
-    // Another process may have seen more than this one.
-    if (position > this.#position) await this.#pump()
     if (position > this.#position) return 'future'
     if (position < this.#recent.since && position < (await logState(this.#options.prisma)).horizon) return 'expired'
     subscription.position = position
     return undefined
   }
 
-  /** Passes on what is new in the log. Calls during a call make it look once more. */
+  /** Passes on what is in the log now. Calls during a reading share the one that follows it. */
   async #pump (): Promise<void> {
-    this.#again = true
-    this.#pumping ??= this.#passOn().finally(() => { this.#pumping = undefined })
-    await this.#pumping
+    this.#next ??= (async () => {
+      await this.#reading?.catch(() => {})
+      this.#next = undefined
+      await (this.#reading = this.#passOn())
+    })()
+    await this.#next
   }
 
   async #passOn (): Promise<void> {
-    while (this.#again && !this.#closed) {
-      this.#again = false
+    for (let count = PAGE; count === PAGE && !this.#closed;) {
       const events = await readLog(this.#options.prisma, this.#position, PAGE)
+      count = events.length
+      let passed = 0
       for (const event of events) {
+        passed += event.json.length
+        if (passed > TURN_CHARACTERS && passed > event.json.length) {
+          passed = event.json.length
+          await turn()
+        }
         this.#position = event.position
         this.#recent.add(event)
-        for (const subscription of this.#live.matching(event)) this.#deliver(subscription, event)
+        for (const subscription of this.#live.matching(event)) {
+          if (wants(subscription.filter, event)) this.#deliver(subscription, event)
+        }
       }
-      if (events.length === PAGE) this.#again = true
     }
   }
 
-  #deliver (subscription: Subscription, event: StoredEvent): void {
-    if (subscription.closed || event.position <= subscription.position) return
+  /** Says whether the reader takes more. */
+  #deliver (subscription: Subscription, event: StoredEvent): boolean {
+    if (subscription.closed || event.position <= subscription.position) return true
     subscription.position = event.position
     try {
-      subscription.sink.event(event)
+      return subscription.sink.event(event) !== false
     } catch (error) {
       this.#fail(subscription, error)
+      return false
     }
   }
 
@@ -143,33 +164,44 @@ export class EventHub {
     subscription.sink.failed(error)
   }
 
-  /** From memory, and without waiting: no event can come in between. */
-  #goLive (subscription: Subscription): void {
+  /** From memory, and without waiting: no event can come in between. Gives up, false, when the reader has enough for now. */
+  #goLive (subscription: Subscription): boolean {
     for (const event of this.#recent.after(subscription.position)) {
-      if (wants(subscription.filter, event)) this.#deliver(subscription, event)
+      if (wants(subscription.filter, event) && !this.#deliver(subscription, event)) return false
     }
-    if (!subscription.closed) this.#live.add(subscription)
+    subscription.live = true
+    this.#live.add(subscription)
+    return true
   }
 
-  /** Reads what a subscription missed from the database until memory has the rest. */
+  /** Delivers what a subscription missed, no faster than its reader takes it, until it is up to date: at once, if memory has it all. */
   async #catchUp (subscription: Subscription): Promise<void> {
-    const { prisma } = this.#options
-    while (!subscription.closed && subscription.position < this.#recent.since) {
-      const asked = subscription.position
-      const passedOn = this.#position
-      const [events, { horizon }] = await this.#database(async () =>
-        [await readLog(prisma, asked, PAGE, subscription.filter), await logState(prisma)] as const)
-      if (subscription.closed) return
-      if (asked < horizon) {
-        subscription.position = this.#position
-        subscription.sink.reset(this.#position, 'expired')
-        break
-      }
-      for (const event of events) this.#deliver(subscription, event)
-      // A page that is not full has all there was: what this process had passed on by then is in it, or not wanted.
-      if (events.length < PAGE && subscription.position < passedOn) subscription.position = passedOn
+    let page = CATCH_UP_PAGE
+    while (!subscription.closed) {
+      // As much as the reader took last time, and some more.
+      if (subscription.position < this.#recent.since) page = Math.min(CATCH_UP_PAGE, 2 * await this.#readPage(subscription, page))
+      else if (this.#goLive(subscription)) return
+      // Nothing that was read is held meanwhile: a reader that is slow costs no more than one that is not.
       await subscription.sink.drained?.()
     }
-    if (!subscription.closed) this.#goLive(subscription)
+  }
+
+  /** Delivers what follows from the database, `limit` events at the most. @returns as many as the reader takes at once */
+  async #readPage (subscription: Subscription, limit: number): Promise<number> {
+    const { prisma } = this.#options
+    const asked = subscription.position
+    const passedOn = this.#position
+    const [events, { horizon }] = await this.#database(async () =>
+      [await readLog(prisma, asked, limit, subscription.filter), await logState(prisma)] as const)
+    if (subscription.closed) return limit
+    if (asked < horizon) {
+      subscription.position = this.#position
+      subscription.sink.reset(this.#position, 'expired')
+      return limit
+    }
+    for (const [index, event] of events.entries()) if (!this.#deliver(subscription, event)) return index + 1
+    // A page that is not full has all there was: what this process had passed on by then is in it, or not wanted.
+    if (events.length < limit && subscription.position < passedOn) subscription.position = passedOn
+    return limit
   }
 }

@@ -19,6 +19,6 @@ async function events (fastify: FastifyInstance) {
   fastify.addHook('onClose', async () => await hub.close())
 }
 
-export type { StoredEvent } from './log.ts'
-export type { ResetReason, Sink } from './subscription.ts'
+export type { EventFilter, StoredEvent } from './log.ts'
+export type { Following, ResetReason, Sink } from './subscription.ts'
 export default fp(events, { name: 'events', dependencies: ['config', 'database'] })

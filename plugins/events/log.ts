@@ -10,8 +10,8 @@ export interface StoredEvent {
   json: string
 }
 
-/** Whose events, or those about what; without either, all. */
-export interface EventFilter { ownerId?: string, subject?: string }
+/** Whose events, those about what, and of which topic (what stands before the dot of their types); without any, all. */
+export interface EventFilter { ownerId?: string, subject?: string, topic?: string }
 
 /** What the log holds: all events after `horizon`, up to and including `last`. */
 export interface LogState { horizon: bigint, last: bigint }
@@ -19,12 +19,13 @@ export interface LogState { horizon: bigint, last: bigint }
 interface Row { position: bigint, type: string, subject: string, ownerId: string | null, at: Date, data: object }
 
 /** Reads the events after a position, oldest first, `limit` at the most. */
-export async function readLog (prisma: PrismaClient, after: bigint, limit: number, { ownerId, subject }: EventFilter = {}): Promise<StoredEvent[]> {
+export async function readLog (prisma: PrismaClient, after: bigint, limit: number, { ownerId, subject, topic }: EventFilter = {}): Promise<StoredEvent[]> {
   const owned = ownerId === undefined ? Prisma.empty : Prisma.sql`AND owner_id = ${ownerId}::uuid`
   const about = subject === undefined ? Prisma.empty : Prisma.sql`AND subject = ${subject}`
+  const within = topic === undefined ? Prisma.empty : Prisma.sql`AND starts_with(type, ${`${topic}.`})`
   const rows = await prisma.$queryRaw<Row[]>`
     SELECT position, type, subject, owner_id AS "ownerId", at, data FROM events
-    WHERE position > ${after} ${owned} ${about} ORDER BY position LIMIT ${limit}`
+    WHERE position > ${after} ${owned} ${about} ${within} ORDER BY position LIMIT ${limit}`
   return rows.map(({ position, type, subject, ownerId, at, data }) =>
     ({ position, type, subject, ownerId, json: JSON.stringify({ id: String(position), type, at, ...data }) }))
 }

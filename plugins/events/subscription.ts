@@ -5,8 +5,8 @@ export type ResetReason = 'malformed' | 'future' | 'expired'
 
 /** Where a subscription delivers. What throws here ends the subscription. */
 export interface Sink {
-  /** Events come once each, in the order of the log. */
-  event: (event: StoredEvent) => void
+  /** Events come once each, in the order of the log. False: no more of what is past until it has drained. */
+  event: (event: StoredEvent) => void | boolean
   /** The position that was asked for is none that can be resumed: events follow from `position` on. */
   reset: (position: bigint, reason: ResetReason) => void
   /** Resolves when more may come: a reader of what is past is not given more than it takes. */
@@ -15,12 +15,21 @@ export interface Sink {
   failed: (error: unknown) => void
 }
 
+/** What a subscriber holds. */
+export interface Following {
+  /** The sink was given every event that it wants up to here: from here it can be resumed. */
+  readonly position: bigint
+  close: () => void
+}
+
 /** A reader of the log, and how far it has come. */
 export interface Subscription {
   readonly filter: EventFilter
   readonly sink: Sink
   /** The last event that it needs no more. */
   position: bigint
+  /** It is up to date, and gets events as they come. */
+  live: boolean
   closed: boolean
 }
 
@@ -45,13 +54,11 @@ export class SubscriptionIndex {
     if (set?.size === 0) sets.delete(key)
   }
 
-  /** Those that want the event. */
+  /** Those that may want the event. */
   * matching ({ ownerId, subject }: StoredEvent): Iterable<Subscription> {
     yield * this.#all
     if (ownerId !== null) yield * this.#byOwner.get(ownerId) ?? []
-    for (const subscription of this.#bySubject.get(subject) ?? []) {
-      if (subscription.filter.ownerId === undefined || subscription.filter.ownerId === ownerId) yield subscription
-    }
+    yield * this.#bySubject.get(subject) ?? []
   }
 
   get size (): number {
@@ -66,6 +73,7 @@ export class SubscriptionIndex {
 }
 
 /** Whether a filter lets an event through. */
-export function wants ({ ownerId, subject }: EventFilter, event: StoredEvent): boolean {
-  return (ownerId === undefined || ownerId === event.ownerId) && (subject === undefined || subject === event.subject)
+export function wants ({ ownerId, subject, topic }: EventFilter, event: StoredEvent): boolean {
+  return (ownerId === undefined || ownerId === event.ownerId) && (subject === undefined || subject === event.subject) &&
+    (topic === undefined || event.type.startsWith(`${topic}.`))
 }

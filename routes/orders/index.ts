@@ -2,13 +2,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { once } from '../../services/idempotency.ts'
 import { takeStep, type Step } from '../../services/order-states.ts'
-import { findOrder, listOrders, placeOrder } from '../../services/orders.ts'
+import { findOrder, listOrders, placeOrder, visibleTo } from '../../services/orders.ts'
 import { linkHeader, locationHeader, replayedHeader } from '../http/headers.ts'
 import { idempotencyHeaders, markReplay, repeatable } from '../http/idempotency.ts'
 import { linkNext } from '../http/pages.ts'
 import { Money } from '../products/schemas.ts'
 import { idParams, pageQuery, problem, ref } from '../schemas.ts'
-import { NewOrder, Order, OrderItem, OrderPage, Status } from './schemas.ts'
+import { EventsReset, NewOrder, Order, OrderEvent, OrderItem, OrderPage, Status, eventsHeaders, eventsQuery } from './schemas.ts'
 
 const tags = ['orders']
 const params = idParams('The id of the order')
@@ -20,7 +20,7 @@ const steps: { step: Step, operationId: string, summary: string, description: st
 ]
 
 const orders: FastifyPluginAsyncTypebox = async fastify => {
-  for (const schema of [Money, OrderItem, Order, NewOrder, OrderPage]) fastify.addSchema(schema)
+  for (const schema of [Money, OrderItem, Order, NewOrder, OrderPage, OrderEvent, EventsReset]) fastify.addSchema(schema)
   const { prisma, config } = fastify
 
   fastify.post('', {
@@ -51,6 +51,23 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
       response: { 200: ref(OrderPage, { description: 'A page of orders', headers: linkHeader }) }
     }
   }, async (request, reply) => linkNext(request, reply, await listOrders(prisma, request.user, request.query)))
+
+  fastify.get('/events', {
+    config: { scopes: ['orders:read'] },
+    schema: {
+      operationId: 'followOrders',
+      summary: 'Follow one\'s own orders',
+      description: 'Server-sent events, one for each change, in the order of the changes; with the scope orders:admin those of everyone. `Last-Event-ID` (or `lastEventId`) resumes without loss or duplicates; an `event: reset` says that it can\'t be. The stream ends when the token expires: come back with a new one.',
+      tags,
+      headers: eventsHeaders,
+      querystring: eventsQuery,
+      response: { 200: { description: 'The events; the schema is of their `data`', content: { 'text/event-stream': { schema: { anyOf: [ref(OrderEvent), ref(EventsReset)] } } } } }
+    }
+  }, (request, reply) => {
+    const { userId } = visibleTo(request.user)
+    const after = request.headers['last-event-id'] || request.query.lastEventId
+    reply.sendEvents({ topic: 'order', ...userId === undefined ? {} : { ownerId: userId }, ...after === undefined ? {} : { after } })
+  })
 
   fastify.get('/:id', {
     config: { scopes: ['orders:read'] },

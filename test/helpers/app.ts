@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import app from '../../app.ts'
 import { loadConfig, type Config } from '../../plugins/config/index.ts'
@@ -50,6 +50,17 @@ export async function buildApp (t: Test, overrides: Partial<Config> = {}, extend
     if (violations.length > 0) throw new Error(`not as the OpenAPI document says:\n${violations.join('\n')}`)
   })
   return fastify
+}
+
+/** Injects a request whose answer may be an endless stream: that is left when its head is there. */
+export async function injectStream (fastify: FastifyInstance, options: InjectOptions): Promise<{ statusCode: number, headers: Record<string, unknown>, body: string }> {
+  const response = await fastify.inject({ ...options, payloadAsStream: true })
+  const { statusCode, headers } = response
+  if (headers['content-type'] === 'text/event-stream' && options.method !== 'HEAD') {
+    response.raw.res.destroy()
+    return { statusCode, headers, body: '' }
+  }
+  return { statusCode, headers, body: (await response.stream().toArray()).join('') }
 }
 
 /** The header that carries an access token. */

@@ -14,7 +14,7 @@ const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_
 interface Got { id: string, type: string, n: number }
 
 /** Follows the events of an app: what came, and a promise for the moment when there are so many. */
-async function follow (fastify: FastifyInstance, options: { after?: string, ownerId?: string, subject?: string } = {}) {
+async function follow (fastify: FastifyInstance, options: { after?: string, ownerId?: string, subject?: string, topic?: string } = {}) {
   const events: Got[] = []
   const resets: { position: bigint, reason: string }[] = []
   const failures: unknown[] = []
@@ -120,6 +120,60 @@ t.test('a subscriber that fails is let go, and holds nobody up', async t => {
   await until(2)
   t.equal(events.length, 2)
   t.match(failures, [{ message: 'poison' }])
+})
+
+t.test('a subscriber gets the events of its topic alone', async t => {
+  const { events, until } = await follow(app, { topic: 'thing' })
+  await inTransaction(app.prisma, tx => recordEvent(tx, { type: 'things.changed', subject: 'x', data: { n: 1 } }))
+  await record(2)
+  await until(1)
+  t.same(events.map(({ n }) => n), [2])
+})
+
+t.test('a subscription says from where it can be resumed', async t => {
+  const following = await app.events.subscribe({ event: () => {}, reset: () => {}, failed: () => {} }, { ownerId: randomUUID() })
+  const before = following.position
+  await record(1)
+  await eventually(() => following.position > before)
+  t.equal(following.position, app.events.position)
+})
+
+t.test('a reader that takes one event at a time gets all of them, from memory as from the database', async t => {
+  const start = String(app.events.position)
+  for (let n = 0; n < 30; n++) await record(n)
+  for (const fastify of [app, await buildApp(t)]) {
+    const events: number[] = []
+    let [taken, most] = [0, 0]
+    let failure: unknown
+    await fastify.events.subscribe({
+      event: ({ json }) => {
+        events.push((JSON.parse(json) as Got).n)
+        most = Math.max(most, events.length - taken)
+        return false
+      },
+      drained: async () => {
+        await sleep(1)
+        taken = events.length
+      },
+      reset: () => {},
+      failed: error => { failure = error }
+    }, { after: start })
+    await eventually(() => taken === 30)
+    t.equal(most, 1)
+    await record(30)
+    await eventually(() => events.length === 31)
+    t.same(events, Array.from({ length: 31 }, (_, n) => n))
+    t.equal(failure, undefined)
+    await app.prisma.event.deleteMany({ where: { data: { path: ['n'], equals: 30 } } })
+  }
+})
+
+t.test('subscribers that come at once share a reading of the log', async t => {
+  const fresh = await buildApp(t)
+  let readings = 0
+  fresh.prisma.$on('query' as never, ({ query }: { query: string }) => { if (/FROM events/.test(query)) readings++ })
+  await Promise.all(Array.from({ length: 200 }, () => follow(fresh)))
+  t.ok(readings < 20, `${readings} readings`)
 })
 
 t.test('a position is resumed without loss or double', async t => {

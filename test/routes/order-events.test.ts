@@ -1,0 +1,171 @@
+// GET /orders/events with orders that are placed, paid, shipped and cancelled through the API.
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
+import { EventSource } from 'eventsource'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { trimEvents } from '../../services/events.ts'
+import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { openEvents } from '../helpers/sse.ts'
+
+const ajv = new Ajv2020({ strict: false })
+formats.default(ajv)
+ajv.addSchema(JSON.parse(readFileSync('openapi.json', 'utf8')), 'openapi.json')
+const documented = ajv.compile({ $ref: `openapi.json#/paths/${encodeURIComponent('~1orders~1events')}/get/responses/200/content/text~1event-stream/schema` })
+
+const app = await buildApp(t)
+const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/orders/events`
+const admin = await asAdmin(app)
+const product = await newProduct(app, { stock: 1_000_000 })
+
+interface OrderData { id: string, type: string, orderId: string, at: string, order: { id: string, status: string } }
+
+async function place (token: string, fastify: FastifyInstance = app): Promise<string> {
+  return (await fastify.inject({ method: 'POST', url: '/orders', headers: bearer(token), payload: { items: [{ productId: product.id, quantity: 1 }] } })).json().id
+}
+
+async function take (step: 'pay' | 'ship' | 'cancel', id: string, token: string) {
+  return await app.inject({ method: 'POST', url: `/orders/${id}/${step}`, headers: bearer(token) })
+}
+
+t.test('every change of one\'s order is an event with the order as it is then', async t => {
+  const { token } = await registered(app)
+  const client = await openEvents(t, url, { token })
+  const id = await place(token)
+  await take('pay', id, token)
+  const shipped = (await take('ship', id, admin.token)).json()
+  const other = await place(token)
+  await take('cancel', other, token)
+  const events = await client.until(5)
+  const data = events.map(({ data }) => JSON.parse(data) as OrderData)
+  t.same(events.map(({ event }) => event), ['order.created', 'order.paid', 'order.shipped', 'order.created', 'order.cancelled'])
+  t.same(data.map(({ orderId, order }) => [orderId, order.id, order.status]), [[id, id, 'pending'], [id, id, 'paid'], [id, id, 'shipped'], [other, other, 'pending'], [other, other, 'cancelled']])
+  for (const [index, event] of data.entries()) {
+    t.same(Object.keys(event).sort(), ['at', 'id', 'order', 'orderId', 'type'])
+    t.same([event.id, event.type], [events[index]!.id, events[index]!.event])
+    t.ok(documented(event), ajv.errorsText(documented.errors))
+  }
+  t.ok(data.every(({ id }, index) => index === 0 || BigInt(id) > BigInt(data[index - 1]!.id)))
+  t.same(data[2]!.order, shipped, 'the same as the API answers')
+})
+
+t.test('a step that is refused is no event', async t => {
+  const { token } = await registered(app)
+  const client = await openEvents(t, url, { token })
+  const id = await place(token)
+  t.equal((await take('ship', id, admin.token)).statusCode, 409)
+  await take('pay', id, token)
+  await client.until(2)
+  t.same(client.events.map(({ event }) => event), ['order.created', 'order.paid'])
+})
+
+t.test('of others one gets nothing; with orders:admin everything', async t => {
+  const [one, two] = [await registered(app), await registered(app)]
+  const [clientOfOne, clientOfAdmin] = [await openEvents(t, url, one), await openEvents(t, url, admin)]
+  const theirs = await place(two.token)
+  const own = await place(one.token)
+  await Promise.all([clientOfOne.until(1), clientOfAdmin.until(2)])
+  const ids = (events: { data: string }[]) => events.map(({ data }) => (JSON.parse(data) as OrderData).orderId)
+  t.same(ids(clientOfOne.events), [own])
+  t.same(ids(clientOfAdmin.events), [theirs, own])
+})
+
+t.test('Last-Event-ID resumes behind it', async t => {
+  const { token } = await registered(app)
+  const first = await openEvents(t, url, { token })
+  const ids = [await place(token), await place(token)]
+  await first.until(2)
+  first.close()
+  ids.push(await place(token), await place(token))
+  const orderIds = (client: { events: { data: string }[] }) => client.events.map(({ data }) => (JSON.parse(data) as OrderData).orderId)
+
+  t.test('as a header', async t => {
+    const client = await openEvents(t, url, { token, lastEventId: first.events[0]!.id })
+    await client.until(3)
+    t.same(orderIds(client), ids.slice(1))
+  })
+  t.test('as a query', async t => {
+    const client = await openEvents(t, `${url}?lastEventId=${first.events[1]!.id}`, { token })
+    await client.until(2)
+    t.same(orderIds(client), ids.slice(2))
+  })
+  t.test('the header first, as it is of the reconnection', async t => {
+    const client = await openEvents(t, `${url}?lastEventId=${first.events[0]!.id}`, { token, lastEventId: first.events[1]!.id })
+    await client.until(2)
+    t.same(orderIds(client), ids.slice(2))
+  })
+})
+
+t.test('a position that can\'t be resumed is a reset, and the stream goes on from there', async t => {
+  const { token } = await registered(app)
+  for (const [name, lastEventId, reason] of [
+    ['from the future', '999999999999', 'future'],
+    ['garbage', 'x'.repeat(36), 'malformed'],
+    ['10,000 characters', '9'.repeat(10_000), 'malformed'],
+    ['NaN', 'NaN', 'malformed'],
+    ['negative', '-1', 'malformed'],
+    ['Latin-1', 'é', 'malformed']
+  ] as const) {
+    t.test(name, async t => {
+      const client = await openEvents(t, url, { token, lastEventId })
+      const [reset] = await client.until(1)
+      t.equal(client.response.status, 200)
+      t.equal(reset!.event, 'reset')
+      t.same(JSON.parse(reset!.data), { id: reset!.id, reason })
+      t.ok(documented(JSON.parse(reset!.data)), ajv.errorsText(documented.errors))
+      const id = await place(token)
+      const [, event] = await client.until(2)
+      t.equal((JSON.parse(event!.data) as OrderData).orderId, id)
+      t.ok(BigInt(event!.id) > BigInt(reset!.id))
+      client.close()
+      const again = await openEvents(t, url, { token, lastEventId: reset!.id })
+      t.same((await again.until(1))[0], event, 'its id can be resumed')
+      again.close()
+    })
+  }
+
+  t.test('older than what is kept', async t => {
+    const old = String(app.events.position)
+    await place(token)
+    await app.prisma.$transaction(tx => trimEvents(tx, new Date(Date.now() + 1000)))
+    // Another process: this one still has it in memory.
+    const fresh = await buildApp(t)
+    const client = await openEvents(t, `${await fresh.listen({ port: 0, host: '127.0.0.1' })}/orders/events`, { token, lastEventId: old })
+    const [reset] = await client.until(1)
+    t.match(JSON.parse(reset!.data), { reason: 'expired' })
+    const id = await place(token)
+    t.match(JSON.parse((await client.until(2))[1]!.data), { orderId: id })
+  })
+})
+
+t.test('a query that is unknown is a 400 problem, as anywhere', async t => {
+  const response = await app.inject({ url: '/orders/events?since=1', headers: bearer(admin.token) })
+  t.equal(response.statusCode, 400)
+  t.equal(response.json().code, 'VALIDATION_FAILED')
+})
+
+t.test('the EventSource of npm gets every event once, though it loses its connection', async t => {
+  const { token } = await registered(app)
+  const got: string[] = []
+  const source = sourceOf(t, token)
+  source.addEventListener('order.created', ({ data }) => got.push((JSON.parse(data) as OrderData).orderId))
+  const opened = () => new Promise(resolve => source.addEventListener('open', resolve, { once: true }))
+  await opened()
+  const placed = [await place(token)]
+  while (got.length < 1) await sleep(5)
+  const reopened = opened()
+  app.server.closeAllConnections()
+  for (let n = 0; n < 5; n++) placed.push(await place(token))
+  await reopened
+  placed.push(await place(token))
+  while (got.length < placed.length) await sleep(5)
+  t.same(got, placed)
+})
+
+function sourceOf (t: Test, token: string): EventSource {
+  const source = new EventSource(url, { fetch: (input, init) => fetch(input, { ...init, headers: { ...init?.headers, ...bearer(token) } }) })
+  t.teardown(() => source.close())
+  return source
+}
