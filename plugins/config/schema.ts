@@ -34,6 +34,7 @@ export const ConfigSchema = Type.Object({
   REFRESH_GRACE: duration('For how long after its use a refresh token that comes again is refused without ending its session', { minimum: 0, maximum: 60_000, default: '0s' }),
   IDEMPOTENCY_TTL: duration('How long the answer to an Idempotency-Key is kept', { minimum: 1000, maximum: 31 * 86_400_000, default: '24h' }),
   EVENTS_RETENTION: duration('How long events are kept for readers that come back', { minimum: 60_000, maximum: 366 * 86_400_000, default: '7d' }),
+  REDIS_URL: Type.Optional(url('Redis that tells the processes of new events instead of LISTEN/NOTIFY, where a pooler is in front of PostgreSQL', { protocols: ['redis:', 'rediss:'], secret: true })),
   SSE_HEARTBEAT: duration('An event stream is never silent for longer', { minimum: 1000, maximum: 600_000, default: '15s' }),
   SSE_STREAMS_MAX: integer('Event streams that a user may have open in this process at a time', { minimum: 1, maximum: 1_000_000, default: 20 }),
   ADMIN_EMAIL: Type.Optional(text('E-mail of the admin that the seed creates; no default in production', { format: 'email', default: 'admin@example.com', production: null })),
