@@ -1,11 +1,13 @@
 import { Command } from 'commander'
-import { routeList, type Route } from '../route-list.ts'
+import type { Route } from '../route-list.ts'
 
 /** `routes`: who may call what. */
 export const routes = new Command('routes')
   .description('list every route and who may call it, as the guard and openapi.json have it')
   .option('--json', 'as JSON, for programs')
   .action(async ({ json }: { json?: boolean }) => {
+    // Reads the settings; the other commands do without.
+    const { routeList } = await import('../route-list.ts')
     const list = await routeList()
     process.stdout.write(json ? `${JSON.stringify(list, null, 2)}\n` : table(list))
   })

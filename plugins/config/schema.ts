@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { bytes, duration, integer, keysUrl, originList, pem, text, trustList, url } from './values.ts'
+import { bytes, duration, integer, keysUrl, originList, pem, secureUrlList, text, trustList, url, webhookSecrets } from './values.ts'
 
 const MiB = 1024 * 1024
 
@@ -37,6 +37,8 @@ export const ConfigSchema = Type.Object({
   ORDER_TTL: duration('How long an order may stay unpaid before it is cancelled', { minimum: 1000, maximum: 366 * 86_400_000, default: '30m' }),
   SMTP_URL: Type.Optional(url('Mail server as smtp://user:password@host:587, or smtps:// for TLS from the start; without it mail is logged and kept in the table mails', { protocols: ['smtp:', 'smtps:'], secret: true })),
   MAIL_FROM: text('Address that mail comes from', { format: 'email', default: 'orders@example.com' }),
+  WEBHOOK_URLS: secureUrlList('URLs that the domain events are posted to, comma separated; https, outside production also http on this machine', { secret: true, default: '', needs: 'WEBHOOK_SECRET' }),
+  WEBHOOK_SECRET: Type.Optional(webhookSecrets('Secrets that webhooks are signed with, each whsec_ and 24 to 64 random bytes in base64; while one is replaced both, comma separated', { secret: true })),
   ADMIN_EMAIL: Type.Optional(text('E-mail of the admin that the seed creates; no default in production', { format: 'email', default: 'admin@example.com', production: null })),
   ADMIN_PASSWORD: Type.Optional(text('Password of that admin, 12 to 128 characters; no default in production', { minLength: 12, maxLength: 128, secret: true, default: 'keel-development', production: null })),
   DOCS: text('API reference at /docs and /openapi.json: on or off; off in production', { enum: ['on', 'off'], default: 'on', production: 'off' }),
