@@ -12,7 +12,7 @@ export interface ConsumerDefinition {
   handler: EventHandler
   /** Where a new one begins; `end` without it. */
   from?: 'beginning' | 'end'
-  /** Events of one transaction at the most; 1 without it. More is faster, and a failure repeats them all. */
+  /** Events of one transaction at the most; 10 without it. More is faster, and a failure repeats them all. */
   batch?: number
   /** How often an event is tried before it is set aside; 6 without it. */
   attempts?: number
@@ -43,12 +43,14 @@ export class EventConsumer {
   #wake: () => void = () => {}
   #isWoken = false
   #isRegistered = false
+  /** The last step found something: the next need not ask before it looks. */
+  #isBusy = false
   #subscription: { close: () => void } | undefined
   /** So many steps are of one event each, to find the one that fails. */
   #careful = 0
   #outages = 0
 
-  constructor ({ from = 'end', batch = 1, attempts = 6, backoffMs = 1_000, ...definition }: ConsumerDefinition, options: ConsumerOptions) {
+  constructor ({ from = 'end', batch = 10, attempts = 6, backoffMs = 1_000, ...definition }: ConsumerDefinition, options: ConsumerOptions) {
     this.#definition = { from, batch, attempts, backoffMs, ...definition }
     this.#options = { ...options, log: options.log.child({ consumer: definition.name }) }
   }
@@ -86,12 +88,14 @@ export class EventConsumer {
     const wake = () => this.#rouse()
     this.#subscription ??= await hub.subscribe({ event: wake, reset: wake, failed: () => {} }, {})
     this.#isWoken = false
-    if (!await isPending(prisma, name)) return POLL_MS
+    if (!this.#isBusy && !await isPending(prisma, name)) return POLL_MS
+    this.#isBusy = false
     const count = await takeStep(prisma, name, handler, this.#careful > 0 ? 1 : batch)
     if (this.#outages > 0) this.#options.log.info('the events are handled again')
     this.#outages = 0
     this.#careful = Math.max(0, this.#careful - 1)
     if (count === undefined) return NEXT_TURN_MS
+    this.#isBusy = count > 0
     return count === 0 ? POLL_MS : 0
   }
 

@@ -13,6 +13,11 @@ export async function setAside (tx: Transaction, consumer: string, { position, t
   await tx.eventFailure.create({ data: { consumer, position, type, subject, ownerId, json, error: error === undefined ? null : inWords(error), isDue: error === undefined } })
 }
 
+/** Whether a consumer has any event set aside: mostly not, and then nothing else need be asked. */
+export async function hasAny (tx: Transaction, consumer: string): Promise<boolean> {
+  return await tx.eventFailure.findFirst({ where: { consumer }, select: { position: true } }) !== null
+}
+
 /** The first event that was set aside and is to be handled now: nothing earlier of its subject is left. */
 export async function nextDue (tx: Transaction, consumer: string): Promise<StoredEvent | undefined> {
   const [event] = await tx.$queryRaw<StoredEvent[]>`

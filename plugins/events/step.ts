@@ -1,5 +1,5 @@
 import type { Prisma, PrismaClient } from '../../prisma/generated/client.ts'
-import { heldSubjects, nextDue, setAside, settle } from './failures.ts'
+import { hasAny, heldSubjects, nextDue, setAside, settle } from './failures.ts'
 import { readLog, type StoredEvent } from './log.ts'
 import { claim, moveTo } from './position.ts'
 
@@ -36,7 +36,8 @@ export async function takeStep (prisma: PrismaClient, name: string, handler: Eve
       const place = await claim(tx, name)
       if (place === undefined) return 0
       if (!place.isInOrder) return undefined
-      current = await nextDue(tx, name)
+      const hasFailures = await hasAny(tx, name)
+      if (hasFailures) current = await nextDue(tx, name)
       if (current !== undefined) {
         await handler(current, tx)
         await settle(tx, name, current)
@@ -46,7 +47,7 @@ export async function takeStep (prisma: PrismaClient, name: string, handler: Eve
       const last = events.at(-1)
       if (last === undefined) return 0
       isAlone = events.length === 1
-      const held = await heldSubjects(tx, name, events)
+      const held = hasFailures ? await heldSubjects(tx, name, events) : new Set()
       for (current of events) {
         if (held.has(current.subject)) await setAside(tx, name, current)
         else await handler(current, tx)

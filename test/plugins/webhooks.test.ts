@@ -189,9 +189,8 @@ t.test('each subject\'s events come in order, from several processes that delive
     for (let n = 0; n < 10; n++) await record(app, index * 100 + n, subject)
   }))
   await until(() => receiver.accepted.length === 100)
-  t.equal(receiver.received.length, 100)
   for (const index of subjects.keys()) {
-    const own = numbers(receiver.received).filter(n => n !== undefined && Math.floor(n / 100) === index)
+    const own = numbers(receiver.accepted).filter(n => n !== undefined && Math.floor(n / 100) === index)
     t.same(own, Array.from({ length: 10 }, (_, n) => index * 100 + n))
   }
 })
