@@ -20,6 +20,9 @@ export class ConfigError extends Error {
 type Environment = Record<string, string | undefined>
 type Property = Setting & { kind: string, description: string } & Record<string, unknown>
 
+/** Kinds whose URLs are http:// in development at the most. */
+const SECURE = new Set(['keysUrl', 'secureUrlList'])
+
 /** The settings with what each says of itself, in the order of the schema. */
 export const settings = Object.entries(ConfigSchema.properties) as unknown as [ConfigKey, Property][]
 
@@ -37,7 +40,9 @@ export function loadConfig (env: Environment = { ...dotEnv(), ...process.env }):
       if (text !== undefined) values[name] = read(text, property)
       else if (production && property.required === 'production' && !replaced(env, property)) throw new Error(`must be set in production: ${property.description}`)
       if (text !== undefined && replaced(env, property)) throw new Error(`is set beside ${property.unless}: keep one of them`)
-      if (production && property.kind === 'keysUrl' && text?.startsWith('http:')) throw new Error('expected https:// in production')
+      const { needs } = property
+      if (text && needs !== undefined && !env[needs] && !env[`${needs}_FILE`]) throw new Error(`needs ${needs}, which is not set`)
+      if (production && SECURE.has(property.kind) && /(^|,)\s*http:/.test(text ?? '')) throw new Error('expected https:// in production')
     } catch (error) {
       problems.push(`${name}: ${(error as Error).message}`)
     }

@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { bytes, duration, integer, keysUrl, originList, pem, text, trustList, url } from './values.ts'
+import { bytes, duration, integer, keysUrl, originList, pem, secureUrlList, text, trustList, url, webhookSecrets } from './values.ts'
 
 const MiB = 1024 * 1024
 
@@ -41,6 +41,8 @@ export const ConfigSchema = Type.Object({
   REDIS_URL: Type.Optional(url('Redis that tells the processes of new events instead of LISTEN/NOTIFY, where a pooler is in front of PostgreSQL', { protocols: ['redis:', 'rediss:'], secret: true })),
   SSE_HEARTBEAT: duration('An event stream is never silent for longer', { minimum: 1000, maximum: 600_000, default: '15s' }),
   SSE_STREAMS_MAX: integer('Event streams that a user may have open in this process at a time', { minimum: 1, maximum: 1_000_000, default: 20 }),
+  WEBHOOK_URLS: secureUrlList('URLs that the domain events are posted to, comma separated; https, outside production also http on this machine', { secret: true, default: '', needs: 'WEBHOOK_SECRET' }),
+  WEBHOOK_SECRET: Type.Optional(webhookSecrets('Secrets that webhooks are signed with, each whsec_ and 24 to 64 random bytes in base64; while one is replaced both, comma separated', { secret: true })),
   ADMIN_EMAIL: Type.Optional(text('E-mail of the admin that the seed creates; no default in production', { format: 'email', default: 'admin@example.com', production: null })),
   ADMIN_PASSWORD: Type.Optional(text('Password of that admin, 12 to 128 characters; no default in production', { minLength: 12, maxLength: 128, secret: true, default: 'keel-development', production: null })),
   WS_CONNECTIONS_MAX: integer('WebSockets that each user may have open in each process', { minimum: 1, maximum: 1_000_000, default: 20 }),

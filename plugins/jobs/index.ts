@@ -52,6 +52,7 @@ async function jobs (fastify: FastifyInstance) {
     const misfit = job.check(payload)
     if (misfit !== undefined) throw new InvalidPayloadError(`The job "${name}" can't be sent: ${misfit}`)
     if (rest.singletonKey !== undefined && job.policy === 'standard') throw new Error(`The job "${name}" has no policy that a singletonKey counts for.`)
+    if (rest.singletonKey === undefined && job.policy === 'key_strict_fifo') throw new Error(`The job "${name}" needs a singletonKey: its policy keeps the order of each.`)
     const boss = await soon(connection.get())
     const data: Envelope = { id, payload, ...origin }
     const db = tx ?? prisma

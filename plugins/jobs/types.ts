@@ -49,8 +49,19 @@ export interface RunningJob<Payload> {
  * - `exclusive`: one that waits or runs
  *
  * in the whole deployment; of each `singletonKey`, where jobs have one.
+ *
+ * - `key_strict_fifo`: of each `singletonKey`, which every job has, one at a time in the order in which they
+ *   were sent. One that is to be tried again holds back those behind it; one that is dead does not.
  */
-export type QueuePolicy = 'standard' | 'short' | 'singleton' | 'stately' | 'exclusive'
+export type QueuePolicy = 'standard' | 'short' | 'singleton' | 'stately' | 'exclusive' | 'key_strict_fifo'
+
+/** What an error that a handler throws may say of the attempts to come. */
+export interface AttemptError extends Error {
+  /** `false`: none, the job goes to the dead letter queue. */
+  retry?: false
+  /** The next one is not to come earlier, though it may come later; a day at the most. */
+  retryAfterMs?: number
+}
 
 export interface RetryPolicy {
   /** Attempts after the first; then the job goes to the dead letter queue. 5 without it. */

@@ -60,7 +60,7 @@ t.test('a transaction with events is announced once, after its commit; another i
   const heard: string[] = []
   const ear = new Redis(url)
   t.teardown(() => ear.disconnect())
-  await ear.subscribe(channelOf(app.databaseSource))
+  await ear.subscribe(channelOf({ url: app.databaseUrl, schema: undefined }))
   ear.on('message', channel => heard.push(channel))
   await registered(app)
   await t.rejects(inTransaction(app.prisma, async tx => {
@@ -111,7 +111,7 @@ t.test('a service starts and serves without its Redis, and uses it when it is th
   await redis.start()
   const probe = new Redis(redis.url)
   t.teardown(() => probe.disconnect())
-  const listeners = async () => (await probe.pubsub('NUMSUB', channelOf(app.databaseSource)))[1]
+  const listeners = async () => (await probe.pubsub('NUMSUB', channelOf({ url: app.databaseUrl, schema: undefined })))[1]
   while (await listeners() !== 1) await sleep(20)
   await record(app, 2)
   await eventually(() => here.length === 2)
