@@ -73,9 +73,7 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
       response: { 200: { description: 'The events; the schema is of their `data`', content: { 'text/event-stream': { schema: { anyOf: [ref(OrderEvent), ref(EventsReset)] } } } } }
     }
   }, (request, reply) => {
-    const { userId } = visibleTo(request.user)
-    const after = request.headers['last-event-id'] || request.query.lastEventId
-    reply.sendEvents({ topic: 'order', ...userId === undefined ? {} : { ownerId: userId }, ...after === undefined ? {} : { after } })
+    reply.sendEvents({ topic: 'order', ownerId: visibleTo(request.user).userId, after: request.query.lastEventId })
   })
 
   fastify.get('/:id', {
