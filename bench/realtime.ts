@@ -25,7 +25,21 @@ const kinds: Record<string, Kind> = {
     hello: token => `GET /orders/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`,
     follows: /\nid: \d+\n/,
     config: { SSE_STREAMS_MAX: 1_000_000 }
+  },
+  ws: {
+    hello: token => Buffer.concat([
+      Buffer.from(`GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer ${token}\r\n\r\n`),
+      textFrame('{"type":"subscribe","topic":"orders"}')
+    ]),
+    follows: /"type":"subscribed"/,
+    // These sockets do not answer pings.
+    config: { WS_CONNECTIONS_MAX: 1_000_000, WS_PING_INTERVAL: 3_600_000 }
   }
+}
+
+/** A short text frame of a WebSocket client; a mask of zeros leaves it as it is. */
+function textFrame (text: string): Buffer {
+  return Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)])
 }
 
 const FAN_OUTS = 20

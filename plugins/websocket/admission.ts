@@ -25,10 +25,12 @@ export function admitHandshake (allowedOrigins: string[]): Hook {
   }
 }
 
-/** Refuses what the service can't take on: when it stops, and when the user has enough. */
+/** Refuses what the service can't take on: when it stops, when the token ends before the connection begins, and when the user has enough. */
 export function admitConnection (connections: Connections, perUser: number): Hook {
   return (request, reply, done) => {
     if (!request.ws) return done()
+    // The guard takes a token for some seconds more.
+    if (request.user.expiresAt <= Date.now()) return void reply.header('www-authenticate', 'Bearer error="invalid_token"').problem(401, 'The access token has expired.')
     if (connections.isClosing) return void reply.problem(503, 'The service is stopping.')
     if (connections.countOf(request.user.id) >= perUser) return void reply.problem(429, `A user has ${perUser} connections to this process at the most.`)
     done()

@@ -1,23 +1,20 @@
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
-import type { LimitFunction } from 'p-limit'
 import type { RawData, WebSocket } from 'ws'
 import type { AuthenticatedUser } from '../auth/index.ts'
-import type { EventHub, StoredEvent } from '../events/index.ts'
+import type { StoredEvent } from '../events/index.ts'
 import { closeCodes, type Ending } from './close-codes.ts'
 import type { Frames } from './frames.ts'
 import { MessageFault, readMessage, type ClientMessage, type ServerMessage } from './messages.ts'
-import { Subscription, type Recipient } from './subscription.ts'
+import type { Recipient } from './subscription.ts'
+import { Subscriptions, type Source } from './subscriptions.ts'
 import type { TopicFinder } from './topics.ts'
 
 /** What all connections share. */
-export interface Shared {
-  hub: EventHub
+export interface Shared extends Source {
   frames: Frames
   log: FastifyBaseLogger
   limits: Limits
-  /** Bounds how many topics are looked up in the database at a time: a crowd leaves connections to the requests. */
-  lookUps: LimitFunction
   /** What a client is told of an error. */
   problemOf: (error: unknown) => { status: number, code: string, title: string, detail?: string | undefined }
 }
@@ -41,14 +38,14 @@ const SECOND = 1000
 /** The library's state of a WebSocket that may be sent to. */
 const OPEN = 1
 
-/** One client: its messages, its subscriptions and its limits. */
+/** One client, and its limits. There are thousands of these: no timer of their own, and nothing of the request. */
 export class Connection implements Recipient {
   readonly peer: Peer
   readonly #socket: WebSocket
   readonly #stream: Socket
   readonly #shared: Shared
+  readonly #subscriptions: Subscriptions
   readonly #since = Date.now()
-  #subscriptions: Map<string, Subscription> | undefined
   #ending: Ending | undefined
   #received = 0
   #sent = 0
@@ -64,6 +61,7 @@ export class Connection implements Recipient {
     this.#stream = stream
     this.peer = peer
     this.#shared = shared
+    this.#subscriptions = new Subscriptions(this, topic => peer.find(topic, peer.user), shared)
     this.#nextPing = this.#since + shared.limits.pingInterval
     socket.on('message', (data: RawData, isBinary) => this.#receive(data, isBinary))
     socket.on('ping', () => this.#count())
@@ -75,8 +73,9 @@ export class Connection implements Recipient {
 
   /** Looks after it, now and then: an expired token ends it, and so does a client that is not there any more. */
   check (now: number): void {
+    if (this.#socket.readyState !== OPEN) return
     if (this.peer.user.expiresAt <= now) return this.end(closeCodes.tokenExpired)
-    if (now < this.#nextPing || this.#socket.readyState !== OPEN) return
+    if (now < this.#nextPing) return
     if (!this.#isAlive) return this.terminate()
     this.#isAlive = false
     this.#nextPing = now + this.#shared.limits.pingInterval
@@ -105,14 +104,14 @@ export class Connection implements Recipient {
   }
 
   failed (topic: string, error: unknown): void {
-    this.#subscriptions?.delete(topic)
+    this.#subscriptions.delete(topic)
     this.#refuse(error, topic)
   }
 
   /** Says goodbye; the library cuts off whoever does not answer in time. */
   end (ending: Ending): void {
     this.#ending ??= ending
-    this.#unsubscribeAll()
+    this.#subscriptions.close()
     this.#socket.close(ending.code, ending.reason)
   }
 
@@ -123,7 +122,7 @@ export class Connection implements Recipient {
 
   /** It has come to its end; gives what the log says of it. */
   ended (code: number): object {
-    this.#unsubscribeAll()
+    this.#subscriptions.close()
     const { user, route } = this.peer
     return {
       route,
@@ -156,7 +155,7 @@ export class Connection implements Recipient {
   }
 
   #receive (data: RawData, isBinary: boolean): void {
-    // A frame may hold some more after the one that ended it.
+    // What was read together with the message that ended it.
     if (this.#ending !== undefined) return
     this.#isAlive = true
     this.#received++
@@ -171,50 +170,20 @@ export class Connection implements Recipient {
   }
 
   #handle (message: ClientMessage): void {
-    if (message.type === 'ping') return this.send({ type: 'pong' })
-    const { topic } = message
-    if (message.type === 'subscribe') {
-      void this.#subscribe(message)
-      return
-    }
-    const subscription = this.#subscriptions?.get(topic)
-    if (subscription === undefined) return this.#refuse(new MessageFault('NOT_SUBSCRIBED', 'The topic is not followed.'), topic)
-    if (message.type === 'ack') {
-      // There can't be more of these than events that were sent.
-      if (subscription.acknowledge(BigInt(message.id))) this.#inSecond--
-      return
-    }
-    this.#subscriptions?.delete(topic)
-    subscription.close()
-    this.send({ type: 'unsubscribed', topic })
-  }
-
-  async #subscribe ({ topic, lastEventId, window }: Extract<ClientMessage, { type: 'subscribe' }>): Promise<void> {
-    const { limits, lookUps, hub } = this.#shared
-    const subscriptions = this.#subscriptions ??= new Map<string, Subscription>()
-    if (subscriptions.has(topic)) return this.#refuse(new MessageFault('ALREADY_SUBSCRIBED', 'The topic is followed already.'), topic)
-    if (subscriptions.size >= limits.subscriptions) return this.#refuse(new MessageFault('TOO_MANY_SUBSCRIPTIONS', `A connection follows ${limits.subscriptions} topics at the most.`), topic)
-    const subscription = new Subscription(topic, this, window)
-    // From now on it counts, and can be ended while it is being opened.
-    subscriptions.set(topic, subscription)
-    try {
-      const filter = await lookUps(() => this.peer.find(topic, this.peer.user))
-      await subscription.open(hub, filter, lastEventId)
-    } catch (error) {
-      subscription.failed(error)
+    switch (message.type) {
+      case 'ping': return this.send({ type: 'pong' })
+      case 'subscribe': return this.#subscriptions.subscribe(message)
+      case 'unsubscribe': return this.send(this.#subscriptions.unsubscribe(message))
+      case 'ack':
+        // There can't be more of these than events that were sent.
+        if (this.#subscriptions.acknowledge(message)) this.#inSecond--
     }
   }
 
   #refuse (error: unknown, topic?: string): void {
-    const about = topic === undefined ? {} : { topic }
-    if (error instanceof MessageFault) return this.send({ type: 'error', code: error.code, detail: error.message, ...about })
+    if (error instanceof MessageFault) return this.send(error.toMessage(topic))
     const { status, code, title, detail = `${title}.` } = this.#shared.problemOf(error)
-    if (status >= 500) this.#shared.log.error({ err: error, requestId: this.peer.requestId }, 'a subscription failed')
-    this.send({ type: 'error', code, detail, ...about })
-  }
-
-  #unsubscribeAll (): void {
-    for (const subscription of this.#subscriptions?.values() ?? []) subscription.close()
-    this.#subscriptions = undefined
+    if (status >= 500) this.#shared.log.error({ err: error, requestId: this.peer.requestId }, 'a message of a websocket failed')
+    this.send({ type: 'error', code, detail, ...topic === undefined ? {} : { topic } })
   }
 }

@@ -72,11 +72,17 @@ export class MessageFault extends Error {
   readonly code: string
   /** The client does not speak the protocol, as opposed to asking for what can't be had. */
   readonly isInvalid: boolean
+  readonly #topic: string | undefined
 
-  constructor (code: string, message: string, { isInvalid = false } = {}) {
+  constructor (code: string, message: string, { isInvalid = false, topic = undefined as string | undefined } = {}) {
     super(message)
     this.code = code
     this.isInvalid = isInvalid
+    this.#topic = topic
+  }
+
+  toMessage (topic = this.#topic): ServerMessage {
+    return { type: 'error', code: this.code, detail: this.message, ...topic === undefined ? {} : { topic } }
   }
 }
 

@@ -31,6 +31,8 @@ export function topicPattern ({ name, parameters = {} }: Topic): string {
 
 /** Finds who serves the topic of a name, and asks it for the filter. */
 export type TopicFinder = (name: string, user: AuthenticatedUser) => EventFilter | Promise<EventFilter>
+/** The same, for one user. */
+export type FindFilter = (name: string) => EventFilter | Promise<EventFilter>
 
 /** @throws MessageFault (the finder) UNKNOWN_TOPIC, FORBIDDEN, and what the topic says */
 export function topicFinder (topics: Topic[]): TopicFinder {
