@@ -1,6 +1,6 @@
 import neostandard from 'neostandard'
 
-/** Arrows point one way (docs/architecture.md): what a room may not import. */
+/** Arrows point one way (README.md, where things are): what a room may not import. */
 const walls = {
   'services/**/*.ts': ['**/plugins/**', '**/routes/**', '**/jobs/**', '**/kit/**', '**/app.ts', '**/server.ts', 'fastify', '@fastify/*'],
   'plugins/**/*.ts': ['**/routes/**', '**/services/**', '**/jobs/**', '**/kit/**', '**/app.ts', '**/server.ts'],

@@ -28,8 +28,16 @@ t.test('production listens on all addresses and hides the docs', async (t) => {
 t.test('production has no fallback for secrets and database: all that is missing is named', async (t) => {
   const problems = problemsOf({ NODE_ENV: 'production' })
   t.equal(problems.length, 2)
-  t.match(problems.join('\n'), /DATABASE_URL: must be set in production/)
-  t.match(problems.join('\n'), /JWT_PRIVATE_KEY: must be set in production/)
+  t.match(problems.join('\n'), /DATABASE_URL: must be set in production, or DATABASE_URL_FILE/)
+  t.match(problems.join('\n'), /JWT_PRIVATE_KEY: must be set in production, or JWT_PRIVATE_KEY_FILE .*, or JWT_JWKS_URL in its place/)
+  t.notMatch(problems.join('\n'), /outside production/, 'what holds elsewhere is of no use here')
+})
+
+t.test('production does not take a secret that is printed in the README', async (t) => {
+  const ADMIN_PASSWORD = 'keel-development'
+  t.match(problemsOf({ ...production, ADMIN_PASSWORD }), [/^ADMIN_PASSWORD: is the default of development/])
+  t.match(problemsOf({ ...production, ADMIN_PASSWORD_FILE: secretFile(t, ADMIN_PASSWORD) }), [/^ADMIN_PASSWORD: is the default of development/])
+  t.equal(loadConfig({ ADMIN_PASSWORD }).ADMIN_PASSWORD, ADMIN_PASSWORD, 'elsewhere it is fine')
 })
 
 t.test('tokens are our own or another issuer\'s: production needs one of the two', async (t) => {

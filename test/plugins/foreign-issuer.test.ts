@@ -5,9 +5,9 @@ import { foreignUser, issuerKey, startIssuer, type Issuer } from '../helpers/iss
 
 const key = issuerKey('one')
 
-async function appOf (t: Test, { url }: Issuer): Promise<FastifyInstance> {
+async function appOf (t: Test, { url }: Issuer, scope = 'orders:read'): Promise<FastifyInstance> {
   return await buildApp(t, { JWT_JWKS_URL: url, JWT_PRIVATE_KEY: undefined, JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'api', METRICS_TOKEN: 'a-token-for-metrics' }, app => {
-    app.get('/things', { config: { scopes: ['things:read'] }, schema: { hide: true } }, async request => ({ id: request.user.id }))
+    app.get('/things', { config: { scopes: [scope] }, schema: { hide: true } }, async request => ({ id: request.user.id }))
   })
 }
 const things = (app: FastifyInstance, token: string) => app.inject({ url: '/things', headers: bearer(token) })
@@ -21,6 +21,10 @@ for (const algorithm of ['EdDSA', 'ES256', 'RS256', 'PS256'] as const) {
     t.equal(response.json().id, foreignUser)
   })
 }
+
+t.test('the scopes are those of the roles all the same', async (t) => {
+  await t.rejects(appOf(t, await startIssuer(t, key), 'orders:raed'), /no role has the scope orders:raed \(GET \/things\)/)
+})
 
 t.test('the issuer is asked once, however many come', async (t) => {
   const issuer = await startIssuer(t, key)
