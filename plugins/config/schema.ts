@@ -23,7 +23,7 @@ export const ConfigSchema = Type.Object({
   TRUST_PROXY: trustList('Addresses or CIDR ranges of the proxies whose X-Forwarded-* headers are believed, comma separated', { default: '' }),
   RATE_LIMIT_MAX: integer('Requests each client address may make in a window, over all routes; 1000 in production', { minimum: 1, maximum: 1_000_000_000, default: 10_000, production: 1000 }),
   RATE_LIMIT_WINDOW: duration('Length of the rate limit window', { minimum: 1000, maximum: 86_400_000, default: '1m' }),
-  AUTH_RATE_LIMIT_MAX: integer('Requests each address may make to each of register, login, refresh and the change of a password in a window; 10 in production', { minimum: 1, maximum: 1_000_000_000, default: 300, production: 10 }),
+  AUTH_RATE_LIMIT_MAX: integer('Requests each address may make to each of register, login, refresh, logout and the change of a password in a window; 10 in production', { minimum: 1, maximum: 1_000_000_000, default: 300, production: 10 }),
   LOGIN_FAILURES_MAX: integer('Wrong passwords for an account in LOGIN_FAILURES_WINDOW, from wherever, before it takes none for the rest of it', { minimum: 1, maximum: 1_000_000, default: 10 }),
   LOGIN_FAILURES_WINDOW: duration('Length of that window; keep it short: strangers can bring an account there', { minimum: 1000, maximum: 3_600_000, default: '5m' }),
   JWT_ISSUER: text('Issuer (iss) of the access tokens', { default: 'keel' }),

@@ -24,6 +24,8 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
   const { prisma, config } = fastify
 
   fastify.post('', {
+    // Many lines compress well.
+    decompress: {},
     config: { scopes: ['orders:write'] },
     schema: {
       operationId: 'createOrder',
