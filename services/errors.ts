@@ -8,6 +8,7 @@ export type DomainCode =
   | 'INVALID_REFRESH_TOKEN'
   | 'WRONG_PASSWORD'
   | 'TOO_MANY_ATTEMPTS'
+  | 'TOO_BUSY'
   | 'NOT_FOUND'
   | 'SKU_TAKEN'
   | 'PRODUCT_IN_USE'

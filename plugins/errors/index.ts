@@ -50,7 +50,8 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
 
   fastify.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = toProblem(error)
-    if (problem.status >= 500) request.log.error({ err: error }, error.message)
+    // What the domain refuses is no fault; the line of the request is enough.
+    if (problem.status >= 500 && !Object.hasOwn(problems, error.code ?? '')) request.log.error({ err: error }, error.message)
     return send(request, reply, problem)
   })
 

@@ -34,7 +34,7 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
       response: { 201: ref(User, { description: 'The new account', headers: locationHeader }), 409: problem }
     }
   }, async (request, reply) => {
-    const user = await register(prisma, request.body)
+    const user = await register(prisma, { ...request.body, signal: request.signal })
     return reply.code(201).header('location', '/users/me').send(user)
   })
 
@@ -50,7 +50,7 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
       body: ref(Credentials),
       response: { 200: ref(TokenPair, { description: 'The tokens of a new session' }), 401: problem }
     }
-  }, async (request, reply) => tokens(reply, await logIn(prisma, { ...request.body, client: request.ip }, policy)))
+  }, async (request, reply) => tokens(reply, await logIn(prisma, { ...request.body, client: request.ip, signal: request.signal }, policy)))
 
   fastify.post('/refresh', {
     bodyLimit,
