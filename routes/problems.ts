@@ -50,6 +50,11 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
     title: 'The product is part of an order',
     description: 'There is an order of the product, so it stays. Set its stock to 0 to end its sale.'
   },
+  ACCOUNT_REQUIRED: {
+    status: 403,
+    title: 'Only for people with an account here',
+    description: 'The access token is valid, but this service has no account for whom it names: it was issued elsewhere, or the account is gone. Nothing was changed. The same request fails until there is an account.'
+  },
   UNKNOWN_PRODUCT: {
     status: 422,
     title: 'A product of the order does not exist',

@@ -12,6 +12,7 @@ export type DomainCode =
   | 'NOT_FOUND'
   | 'SKU_TAKEN'
   | 'PRODUCT_IN_USE'
+  | 'ACCOUNT_REQUIRED'
   | 'UNKNOWN_PRODUCT'
   | 'DUPLICATE_PRODUCT'
   | 'MIXED_CURRENCIES'

@@ -117,14 +117,14 @@ t.test('passwords of clients that hung up are not checked, and a long line is a 
   const app = await listening(t)
   const { port } = app.server.address() as AddressInfo
   const body = JSON.stringify({ email: 'ada@example.com', password: 'correct horse battery', name: 'Ada' })
-  let answered = 0
+  const { promise: refused, resolve } = Promise.withResolvers<void>()
   const sockets = Array.from({ length: 150 }, () => {
     const socket = connect(port, '127.0.0.1').on('error', () => {})
     socket.write(`POST /auth/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
-    socket.on('data', chunk => { if (/^HTTP\/1.1 503 [^]*"TOO_BUSY"/.test(String(chunk))) answered++ })
+    socket.on('data', chunk => { if (/^HTTP\/1.1 503 [^]*"TOO_BUSY"/.test(String(chunk))) resolve() })
     return socket
   })
-  while (answered === 0) await new Promise(resolve => setTimeout(resolve, 10))
+  await refused
   await Promise.all(sockets.map(socket => new Promise(resolve => socket.on('close', resolve).destroy())))
   // Would come behind them in line.
   t.ok((await registered(app)).token)
