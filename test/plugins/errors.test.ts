@@ -141,3 +141,16 @@ t.test('a long message is clipped to what the schema of problems allows', async 
   })
   t.equal((await app.inject('/long')).json().detail.length, 4096)
 })
+
+t.test('a 401 always says how to authenticate, whoever answers it', async (t) => {
+  const app = await buildApp(t, {}, app => {
+    app.get('/said', { config, schema }, async (_request, reply) => reply.header('www-authenticate', 'Bearer error="invalid_token"').problem(401))
+  })
+  const login = await app.inject({ method: 'POST', url: '/auth/login', payload: { email: 'nobody@example.com', password: 'x' } })
+  const refresh = await app.inject({ method: 'POST', url: '/auth/refresh', payload: { refreshToken: 'x' } })
+  for (const response of [login, refresh]) {
+    t.equal(response.statusCode, 401)
+    t.equal(response.headers['www-authenticate'], 'Bearer')
+  }
+  t.equal((await app.inject('/said')).headers['www-authenticate'], 'Bearer error="invalid_token"')
+})
