@@ -26,15 +26,17 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
   const { prisma, config } = fastify
 
   fastify.post('', {
+    // Many lines compress well.
+    decompress: {},
     config: { scopes: ['orders:write'] },
     schema: {
       operationId: 'createOrder',
       summary: 'Place an order',
-      description: 'Takes the products out of stock at today\'s prices, all or nothing. 409 OUT_OF_STOCK names what is short.',
+      description: 'Takes the products out of stock at today\'s prices, all or nothing. 409 OUT_OF_STOCK names what is short. 403 ACCOUNT_REQUIRED: the token names nobody with an account here.',
       tags,
       headers: idempotencyHeaders,
       body: ref(NewOrder),
-      response: { 201: ref(Order, { description: 'The new order', headers: { ...locationHeader, ...replayedHeader } }), 409: problem, 422: problem }
+      response: { 201: ref(Order, { description: 'The new order', headers: { ...locationHeader, ...replayedHeader } }), 403: problem, 409: problem, 422: problem }
     }
   }, async (request, reply) => {
     const followUp = { jobs: await fastify.jobs.for(request), ttl: config.ORDER_TTL }

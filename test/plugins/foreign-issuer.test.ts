@@ -93,3 +93,16 @@ t.test('who signs in elsewhere does not sign in here', async (t) => {
   t.equal((await app.inject({ method: 'PUT', url: '/users/me/password', headers: bearer(key.sign()), payload: { currentPassword: 'x', newPassword: 'correct horse battery' } })).statusCode, 404)
   t.equal((await app.inject({ url: '/users/me', headers: bearer(key.sign()) })).json().code, 'NOT_FOUND', 'and an account is there only if one was made')
 })
+
+t.test('who has no account here can\'t order, and nothing is locked or kept of the attempt', async (t) => {
+  const app = await appOf(t, await startIssuer(t, key))
+  const { id } = await app.prisma.product.create({ data: { sku: 'LAMP', name: 'Lamp', description: '', priceAmount: 1, priceCurrency: 'EUR', stock: 5 } })
+  const order = (headers = {}) => app.inject({ method: 'POST', url: '/orders', headers: { ...bearer(key.sign({ scope: 'orders:write' })), ...headers }, payload: { items: [{ productId: id, quantity: 1 }] } })
+  for (const headers of [{}, { 'idempotency-key': 'a' }]) {
+    const response = await order(headers)
+    t.equal(response.statusCode, 403)
+    t.equal(response.json().code, 'ACCOUNT_REQUIRED')
+  }
+  await app.prisma.user.create({ data: { id: foreignUser, email: 'ada@example.com', name: 'Ada', passwordHash: '' } })
+  t.equal((await order({ 'idempotency-key': 'a' })).statusCode, 201)
+})
