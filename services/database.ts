@@ -4,8 +4,9 @@ import type { Prisma, PrismaClient } from '../prisma/generated/client.ts'
 /** What a service reads and writes through: a client, or the transaction that its caller opened. */
 export type Database = Prisma.TransactionClient
 
-const ATTEMPTS = 5
+const ATTEMPTS = 8
 const BACKOFF_MS = 10
+const MAX_BACKOFF_MS = 500
 /** A burst waits for a connection instead of failing; a transaction that hangs lets go of its locks. */
 const LIMITS = { maxWait: 15_000, timeout: 15_000 }
 
@@ -15,12 +16,17 @@ const LIMITS = { maxWait: 15_000, timeout: 15_000 }
  * `work` must do nothing but read and write through `tx`.
  */
 export async function inTransaction<T> (prisma: PrismaClient, work: (tx: Database) => Promise<T>): Promise<T> {
+  return await persistently(() => prisma.$transaction(work, LIMITS))
+}
+
+/** Runs a single statement, or a transaction, again when the database gave it up because of others' changes. */
+export async function persistently<T> (work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await prisma.$transaction(work, LIMITS)
+      return await work()
     } catch (error) {
       if (attempt === ATTEMPTS || !isConflict(error)) throw error
-      await sleep(Math.random() * BACKOFF_MS * 2 ** attempt)
+      await sleep(Math.random() * Math.min(BACKOFF_MS * 2 ** attempt, MAX_BACKOFF_MS))
     }
   }
 }
