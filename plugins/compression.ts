@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
 const THRESHOLD_BYTES = 1024
+const COMPRESSIBLE = /^text\/(?!event-stream)|[+/](?:json|text|xml)(?:;|$)|octet-stream(?:;|$)/
 const ENCODINGS = ['br', 'zstd', 'gzip'] as const
 
 /**
@@ -19,14 +20,30 @@ async function compression (fastify: FastifyInstance) {
   })
   await fastify.register(compress, {
     threshold: THRESHOLD_BYTES,
+    customTypes: COMPRESSIBLE,
     encodings: [...ENCODINGS],
     requestEncodings: [...ENCODINGS],
     globalDecompression: false
   })
   fastify.addHook('onRoute', route => {
     const readsBody = Boolean(route.schema?.body ?? route.schema?.consumes)
+    if (route.compress !== false) route.onSend = [...[route.onSend ?? []].flat(), sayThatItVaries]
     if (readsBody && typeof route.decompress !== 'object') route.preParsing = [...[route.preParsing ?? []].flat(), refuseEncoded]
   })
+}
+
+/**
+ * Says of what is compressed for some that it is not the same for all (RFC 9110, 12.5.5), and
+ * of a HEAD no length that its GET would not have. Behind the hook that compresses.
+ */
+function sayThatItVaries (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: () => void): void {
+  if (!COMPRESSIBLE.test(String(reply.getHeader('content-type')))) return done()
+  const length = typeof payload === 'string' || Buffer.isBuffer(payload) ? Buffer.byteLength(payload) : Number(reply.getHeader('content-length') ?? Infinity)
+  if (length < THRESHOLD_BYTES && !reply.hasHeader('content-encoding')) return done()
+  const vary = String(reply.getHeader('vary') ?? '')
+  if (!/accept-encoding|\*/i.test(vary)) reply.header('vary', vary === '' ? 'accept-encoding' : `${vary}, accept-encoding`)
+  if (request.method === 'HEAD' && request.headers['accept-encoding'] !== undefined) reply.removeHeader('content-length')
+  done()
 }
 
 /** One spelling of each Content-Encoding (RFC 9110, 8.4.1): in lower case, x-gzip is gzip, identity is none. */

@@ -113,6 +113,6 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
   INVALID_CURSOR: {
     status: 400,
     title: 'The cursor is not valid',
-    description: 'The cursor is not one that this list gave out for this sort order and filter. Begin again without a cursor.'
+    description: 'The cursor is not one that this list gave out for this sort order. Begin again without a cursor.'
   }
 }

@@ -4,8 +4,9 @@ import type { Prisma, PrismaClient } from '../prisma/generated/client.ts'
 /** What a service reads and writes through: a client, or the transaction that its caller opened. */
 export type Database = Prisma.TransactionClient
 
-const ATTEMPTS = 5
+const ATTEMPTS = 8
 const BACKOFF_MS = 10
+const MAX_BACKOFF_MS = 500
 /** A burst waits for a connection instead of failing; a transaction that hangs lets go of its locks. */
 const LIMITS = { maxWait: 15_000, timeout: 15_000 }
 
@@ -28,15 +29,20 @@ export function markEventful (tx: Database): void {
  * `work` must do nothing but read and write through `tx`.
  */
 export async function inTransaction<T> (prisma: PrismaClient, work: (tx: Database) => Promise<T>): Promise<T> {
+  let transaction: Database | undefined
+  const result = await persistently(() => prisma.$transaction(tx => work(transaction = tx), LIMITS))
+  if (transaction !== undefined && eventful.has(transaction)) wakers.get(prisma)?.()
+  return result
+}
+
+/** Runs a single statement, or a transaction, again when the database gave it up because of others' changes. */
+export async function persistently<T> (work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    let transaction: Database | undefined
     try {
-      const result = await prisma.$transaction(tx => work(transaction = tx), LIMITS)
-      if (transaction !== undefined && eventful.has(transaction)) wakers.get(prisma)?.()
-      return result
+      return await work()
     } catch (error) {
       if (attempt === ATTEMPTS || !isConflict(error)) throw error
-      await sleep(Math.random() * BACKOFF_MS * 2 ** attempt)
+      await sleep(Math.random() * Math.min(BACKOFF_MS * 2 ** attempt, MAX_BACKOFF_MS))
     }
   }
 }

@@ -41,7 +41,7 @@ export async function once<T> (prisma: PrismaClient, request: Repeatable | undef
 async function claim (tx: Database, { userId, operation, key }: Repeatable): Promise<void> {
   const name = JSON.stringify([userId, operation, key])
   const [row] = await tx.$queryRaw<{ claimed: boolean }[]>`SELECT pg_try_advisory_xact_lock(hashtextextended(${name}, 0)) AS claimed`
-  if (!row?.claimed) throw new DomainError('IDEMPOTENCY_IN_FLIGHT', 'The first request with this Idempotency-Key is still running: try again in a moment.')
+  if (!row?.claimed) throw new DomainError('IDEMPOTENCY_IN_FLIGHT', 'The first request with this Idempotency-Key is still running: try again in a moment.', [], { retryAfter: 1 })
 }
 
 function digest (input: unknown): Uint8Array<ArrayBuffer> {

@@ -1,5 +1,5 @@
 import { Prisma } from '../prisma/generated/client.ts'
-import { isForeignKeyViolation, isUniqueViolation, type Database } from './database.ts'
+import { isForeignKeyViolation, isUniqueViolation, persistently, type Database } from './database.ts'
 import { DomainError } from './errors.ts'
 import type { Money } from './money.ts'
 import { containing, keyset, type Page, type PageQuery } from './pagination.ts'
@@ -72,13 +72,15 @@ export async function createProduct (db: Database, { price, ...rest }: NewProduc
 
 /**
  * Changes a product if it has one of the versions: of two who change the same version, one succeeds.
+ * A patch without anything changes nothing, its version neither.
  * @throws DomainError NOT_FOUND, STALE_VERSION
  */
 export async function updateProduct (db: Database, id: string, versions: Versions, { price, ...rest }: ProductPatch): Promise<Product> {
-  const [row] = await db.product.updateManyAndReturn({
-    where: ofVersion(id, versions),
-    data: { ...rest, priceAmount: price?.amount, priceCurrency: price?.currency, version: { increment: 1 } }
-  })
+  const where = ofVersion(id, versions)
+  const changes = { ...rest, priceAmount: price?.amount, priceCurrency: price?.currency }
+  const [row] = Object.values(changes).every(value => value === undefined)
+    ? await db.product.findMany({ where })
+    : await persistently(() => db.product.updateManyAndReturn({ where, data: { ...changes, version: { increment: 1 } } }))
   return row === undefined ? await refuse(db, id) : toProduct(row)
 }
 

@@ -30,6 +30,21 @@ t.test('brotli is preferred; without Accept-Encoding, and for one unknown, nothi
   }
 })
 
+t.test('what may be compressed says so to everyone, and what may not does not', async (t) => {
+  for (const accept of [undefined, 'identity', 'br']) t.equal((await get(accept)).headers.vary, 'accept-encoding', String(accept))
+  t.equal((await app.inject('/health/live')).headers.vary, undefined)
+})
+
+t.test('HEAD announces no length that GET would not have', async (t) => {
+  const head = (headers: Record<string, string>) => app.inject({ method: 'HEAD', url: '/large', headers })
+  const identity = await head({})
+  t.equal(identity.headers['content-length'], String(text.length))
+  const compressed = await head({ 'accept-encoding': 'br' })
+  t.equal(compressed.statusCode, 200)
+  t.equal(compressed.headers['content-length'], undefined)
+  t.equal(compressed.headers.vary, identity.headers.vary)
+})
+
 t.test('small answers and event streams are left alone', async (t) => {
   const app = await buildApp(t, {}, app => {
     app.get('/small', { config, schema: { hide: true } }, async () => ({ a: 1 }))

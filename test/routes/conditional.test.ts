@@ -89,3 +89,15 @@ t.test('of many who change the same version, one succeeds', async (t) => {
   t.equal(responses.filter(({ statusCode }) => statusCode === 412).length, 9)
   t.equal((await read(id)).json().stock, winners[0]!.json().stock)
 })
+
+t.test('a patch that says nothing changes nothing, its version neither', async (t) => {
+  const { id, etag } = await newProduct(app)
+  const before = (await read(id)).json()
+  for (const patch of [{}, { price: {} }] as { stock: number }[]) {
+    const response = await change('PATCH', id, etag, patch)
+    t.equal(response.statusCode, 200)
+    t.equal(response.headers.etag, etag)
+    t.same(response.json(), before)
+    t.equal((await change('PATCH', id, '"2"', patch)).statusCode, 412)
+  }
+})
