@@ -36,6 +36,8 @@ async function notFound (fastify: FastifyInstance) {
   }
 
   function answer (request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    // Of the server as a whole (RFC 9110, 9.3.7).
+    if (request.method === 'OPTIONS' && request.url === '*') return reply.code(204).header('allow', [...methods, 'OPTIONS'].sort().join(', ')).send()
     const allow = allowed(request)
     if (allow.length === 0) return reply.problem(404, 'There is nothing at this path.')
     reply.header('allow', allow.join(', '))

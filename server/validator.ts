@@ -47,10 +47,11 @@ function lowerCased (schema: Schema): Schema {
   return { ...schema, properties: Object.fromEntries(properties), ...required ? { required } : {} }
 }
 
+const INTEGER = /^-?(?:0|[1-9]\d*)$/
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/
 
 const readers: Record<string, (text: string) => unknown> = {
-  integer: text => NUMBER.test(text) ? Number(text) : text,
+  integer: text => INTEGER.test(text) ? Number(text) : text,
   number: text => NUMBER.test(text) ? Number(text) : text,
   boolean: text => ({ true: true, false: false })[text] ?? text,
   array: text => [text]

@@ -52,6 +52,8 @@ async function body (fastify: FastifyInstance) {
   // Whatever comes with a path that does not exist: 404.
   fastify.addHook('preParsing', (request, _reply, _payload, done) => {
     if (request.is404) dropBody(request)
+    // Of QUERY Fastify wants to know a type before it looks whether there is such a route.
+    if (request.is404 && request.method === 'QUERY') request.headers['content-type'] = 'application/octet-stream'
     done()
   })
 

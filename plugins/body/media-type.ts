@@ -1,14 +1,18 @@
-import type { FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 
-type Check = (request: FastifyRequest, reply: unknown, payload: unknown, done: (error?: Error) => void) => void
+type Check = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: (error?: Error) => void) => void
+
+/** How a 415 names the media types that are taken (RFC 5789, 3.1; RFC 9110, 15.5.16). */
+const TAKES: Record<string, string> = { PATCH: 'accept-patch', POST: 'accept-post' }
 
 /** Refuses bodies of another media type than the route takes. */
 export function checkMediaType ({ url }: RouteOptions, consumes: readonly string[]): Check {
-  return (request, _reply, _payload, done) => {
+  return (request, reply, _payload, done) => {
     const given = request.headers['content-type']
     const [type = '', ...parameters] = (given ?? '').toLowerCase().split(';').map(part => part.trim().replaceAll('"', ''))
     const inUtf8 = parameters.every(parameter => !parameter.startsWith('charset=') || /^charset=utf-?8$/.test(parameter))
     if (given === undefined ? !hasBody(request) : consumes.includes(type) && inUtf8) return done()
+    reply.header(TAKES[request.method] ?? 'accept', consumes.join(', '))
     done(Object.assign(new Error(`${url} takes ${consumes.join(' or ')}${inUtf8 ? '' : ' in UTF-8'}.`), { statusCode: 415 }))
   }
 }

@@ -8,6 +8,7 @@ const body = Type.Object({ text: Type.String() }, { additionalProperties: false 
 function echo (app: FastifyInstance): void {
   app.post('/echo', { config: { public: true }, schema: { hide: true, body } }, async request => request.body)
   app.post('/form', { config: { public: true }, schema: { hide: true, body, consumes: ['application/x-www-form-urlencoded'] } }, async request => request.body)
+  app.patch('/patch', { config: { public: true }, schema: { hide: true, body } }, async request => request.body)
   app.post('/any', { config: { public: true }, schema: { hide: true, body: {} } }, async request => request.body)
   app.route({ method: ['POST', 'DELETE'], url: '/none', config: { public: true }, schema: { hide: true }, handler: async request => ({ body: request.body ?? null }) })
   app.post('/small', { config: { public: true }, bodyLimit: 10, schema: { hide: true, body } }, async request => request.body)
@@ -108,6 +109,13 @@ for (const type of unsupported) {
     t.equal(response.json().code, 'UNSUPPORTED_MEDIA_TYPE')
   })
 }
+
+t.test('a 415 names what is taken', async (t) => {
+  t.equal((await post(app, 'x', 'text/plain')).headers['accept-post'], 'application/json')
+  const patch = await app.inject({ method: 'PATCH', url: '/patch', payload: 'x', headers: { 'content-type': 'text/plain' } })
+  t.equal(patch.statusCode, 415)
+  t.equal(patch.headers['accept-patch'], 'application/json')
+})
 
 t.test('odd spellings of the content type are refused or fully validated', async (t) => {
   for (const type of ['APPLICATION/JSON', 'application/json ;charset=utf-8', 'application/json;;', 'application/json;', 'application/json\t; charset=utf-8']) {

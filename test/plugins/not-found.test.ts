@@ -18,6 +18,14 @@ t.test('a known path with another method is a 405 with Allow', async (t) => {
   t.equal(response.json().code, 'METHOD_NOT_ALLOWED')
 })
 
+t.test('QUERY is a method like any other, with and without a body', async (t) => {
+  const app = await buildApp(t)
+  for (const options of [{}, { payload: 'x', headers: { 'content-type': 'text/plain' } }]) {
+    t.equal((await app.inject({ method: 'QUERY' as 'GET', url: '/products', ...options })).statusCode, 405)
+    t.equal((await app.inject({ method: 'QUERY' as 'GET', url: '/nowhere', ...options })).statusCode, 404)
+  }
+})
+
 t.test('a path with parameters is known too', async (t) => {
   const app = await buildApp(t)
   const response = await app.inject({ method: 'POST', url: '/products/0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11' })

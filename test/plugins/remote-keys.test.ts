@@ -151,3 +151,9 @@ t.test('of two keys with one id the first counts', async (t) => {
   const [first, second] = [issuerKey('same'), issuerKey('same', 'ES256')]
   t.equal(readJwks(JSON.stringify({ keys: [first.jwk, second.jwk] })).get('same')?.algorithm, 'EdDSA')
 })
+
+t.test('a key for the algorithm Ed25519 (RFC 9864) is left out: its tokens could not be verified', async (t) => {
+  const { jwk } = one
+  t.same([...readJwks(JSON.stringify({ keys: [{ ...jwk, alg: 'Ed25519' }] })).keys()], [])
+  t.same([...readJwks(JSON.stringify({ keys: [{ ...jwk, alg: undefined }] })).keys()], ['one'])
+})

@@ -68,7 +68,7 @@ t.test('of many at once there is one order', async (t) => {
   const answered = responses.filter(({ statusCode }) => statusCode === 201)
   t.ok(answered.length >= 1)
   t.equal(new Set(answered.map(({ body }) => body)).size, 1)
-  for (const { statusCode, body } of responses) if (statusCode !== 201) t.match({ statusCode, body }, { statusCode: 409, body: /IDEMPOTENCY_IN_FLIGHT/ })
+  for (const { statusCode, body, headers } of responses) if (statusCode !== 201) t.match({ statusCode, body, headers }, { statusCode: 409, body: /IDEMPOTENCY_IN_FLIGHT/, headers: { 'retry-after': '1' } })
   t.equal(await stock(), before - 1)
 })
 

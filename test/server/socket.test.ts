@@ -162,3 +162,10 @@ t.test('passwords of clients that hung up are not checked, and a long line is a 
   t.ok((await registered(app)).token)
   t.ok(derivations < 50, `${derivations} of 150`)
 })
+
+t.test('OPTIONS * names the methods of the service', async (t) => {
+  for (const ALLOWED_ORIGINS of [[], ['https://app.example']]) {
+    const answer = await raw(await listening(t, { ALLOWED_ORIGINS }), 'OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    t.match(answer, /^HTTP\/1.1 204 [^]*allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT/)
+  }
+})
