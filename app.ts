@@ -7,6 +7,8 @@ import { loadConfig, type Config } from './plugins/config/index.ts'
 import { problems } from './routes/problems.ts'
 import { tags } from './routes/tags.ts'
 import { serverOptions } from './server.ts'
+import { onEvents } from './services/database.ts'
+import { allScopes } from './services/scopes.ts'
 
 const root = import.meta.dirname
 const { version, description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string, description: string }
@@ -15,6 +17,8 @@ const { version, description } = JSON.parse(readFileSync(join(root, 'package.jso
 const service = {
   problems,
   tags,
+  onEvents,
+  scopes: allScopes,
   info: { title: 'Keel', version, description, license: { name: 'MIT', identifier: 'MIT' }, contact: { name: 'The maintainers', url: 'https://example.com/keel' } }
 }
 

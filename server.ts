@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
-import type { Socket } from 'node:net'
-import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
+import type { IncomingMessage, Server } from 'node:http'
+import type { FastifyHttpOptions } from 'fastify'
 import type { Config } from './plugins/config/index.ts'
-import { PROBLEM_TYPE, problemBody, type ProblemInput } from './plugins/errors/problem.ts'
 import { statusProblem } from './plugins/errors/catalogue.ts'
+import { answerClientError } from './server/client-error.ts'
 import { RequestLog, loggerOptions } from './server/logger.ts'
+import { rawProblem } from './server/raw-problem.ts'
 import { buildValidator } from './server/validator.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024
@@ -47,12 +47,12 @@ export function serverOptions (config: Config): FastifyHttpOptions<Server> {
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     clientErrorHandler: answerClientError,
-    frameworkErrors: (error, request, reply) => {
+    frameworkErrors: (error, { server, id, raw, headers: { origin } }, reply) => {
       const status = error.statusCode ?? 400
-      const { headers, body } = rawProblem(statusProblem(status, status === 400 ? 'The URL is malformed.' : undefined), request.server, request.id)
+      const { headers, body } = rawProblem(statusProblem(status, status === 400 ? 'The URL is malformed.' : undefined), server, id)
+      const cors = server.hasDecorator('corsHeaders') ? server.getDecorator<(origin?: string) => Record<string, string>>('corsHeaders')(origin) : {}
       // The connection of a request for an upgrade is no HTTP connection any more: nobody else would end it.
-      const { socket } = request.raw
-      reply.raw.writeHead(status, headers).end(body, () => { if (isWebSocket.call(request.server.server as Server, request.raw)) socket.end() })
+      reply.raw.writeHead(status, { ...headers, ...cors }).end(body, () => { if (isWebSocket.call(server.server as Server, raw)) raw.socket.end() })
     }
   }
 }
@@ -66,23 +66,4 @@ function isWebSocket (this: Server, { method, headers }: IncomingMessage): boole
 function requestId (request: IncomingMessage): string {
   const given = request.headers['x-request-id']
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
-}
-
-/** Answers what the HTTP parser refused; there is no request yet. */
-function answerClientError (this: FastifyInstance, error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
-  if (!socket.writable) return void socket.destroy()
-  const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code ?? ''] ?? 400
-  const { headers, body } = rawProblem(statusProblem(status), this, randomUUID())
-  this.log.info({ code: error.code, status }, 'request refused by the HTTP parser')
-  const lines = Object.entries({ ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' })
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`)
-}
-
-function rawProblem (problem: ProblemInput, fastify: FastifyInstance, id: string): { headers: Record<string, string>, body: string } {
-  const secure = fastify.hasDecorator('securityHeaders') ? fastify.getDecorator<Record<string, string>>('securityHeaders') : {}
-  return {
-    headers: { ...secure, 'content-type': PROBLEM_TYPE, 'x-request-id': id },
-    body: JSON.stringify(problemBody(problem, id))
-  }
 }

@@ -1,4 +1,4 @@
-// What the guard costs, side by side in one run: `node bench/auth.ts [ROUNDS] [SECONDS]`.
+// What the guard costs, side by side in one run: `npx node bench/auth.ts [ROUNDS] [SECONDS]`.
 // One server process, as production has it but for the log; a route that is public and the same one
 // guarded by a valid token, in turn. The request with a token is longer: public is measured with it, too.
 // Rates depend on what else the machine does; CPU time of the server a request does so much less.

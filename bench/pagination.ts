@@ -1,5 +1,5 @@
 // What a page of a long list costs, the first against the 10,000th, side by side in one run:
-// `BENCH_DATABASE_URL=postgresql://… node bench/pagination.ts [ROUNDS] [PRODUCTS]`, on a server where
+// `BENCH_DATABASE_URL=postgresql://… npx node bench/pagination.ts [ROUNDS] [PRODUCTS]`, on a server where
 // a database of its own can be made and dropped. Times are of listProducts with 20 items.
 import { randomUUID } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'

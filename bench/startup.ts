@@ -1,5 +1,5 @@
 // How long a start takes and how much memory an idle service has, side by side in one run:
-// `node bench/startup.ts [RUNS]`; with BENCH_DATABASE_URL (an empty database) also on that server.
+// `npx node bench/startup.ts [RUNS]`; with BENCH_DATABASE_URL (an empty database) also on that server.
 // Times are from the command to the first 200 of /health/ready; memory is of the service's process.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'

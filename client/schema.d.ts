@@ -156,7 +156,7 @@ export interface paths {
         put?: never;
         /**
          * Place an order
-         * @description Takes the products out of stock at today's prices, all or nothing. 409 OUT_OF_STOCK names what is short.
+         * @description Takes the products out of stock at today's prices, all or nothing. 409 OUT_OF_STOCK names what is short. 403 ACCOUNT_REQUIRED: the token names nobody with an account here.
          */
         post: operations["createOrder"];
         delete?: never;

@@ -1,8 +1,9 @@
 // What `fastify start` is told (it merges the exports of its --config module into its flags).
+import { resolve } from 'node:path'
 import { ConfigError, loadConfig, type Config } from '../plugins/config/index.ts'
-import { ignoreForwardedSignals } from './signals.ts'
+import { heedParent } from './signals.ts'
 
-ignoreForwardedSignals()
+heedParent()
 
 const config = read()
 
@@ -13,7 +14,15 @@ export const options = true
 export const pluginTimeout = 60_000
 /** A little longer than requests get to finish, so that closing the database fits in. */
 export const closeGraceDelay = config.SHUTDOWN_GRACE_MS + 5_000
-export const ignoreWatch = `.data .tap .cache coverage test bench generated migrations client docs ${config.DATA_DIR}`
+export const ignoreWatch = exactly('.data', '.tap', 'coverage', 'test', 'bench', 'client', 'docs', 'prisma/generated', 'prisma/migrations', config.DATA_DIR)
+
+/**
+ * Folders for fastify-cli, which makes one pattern of them that it looks for anywhere in a path: bare names
+ * would also ignore routes/clients/, and everything in a checkout below a folder named test.
+ */
+function exactly (...folders: string[]): string {
+  return `^(?:${folders.map(folder => RegExp.escape(resolve(folder))).join('|')})(?:/|$)`
+}
 
 function read (): Config {
   try {

@@ -1,12 +1,17 @@
 const SAME_MS = 500
 
 /**
+ * What a parent process does to the service beside an ordinary signal. Call before any signal listener exists.
+ *
  * Ctrl-C, or a kill of the process group, reaches the service twice: once itself
  * and once more because npm passes on what it got. fastify-cli takes a second signal for
  * impatience and exits at once, with requests under way. So the same signal
- * within half a second counts once. Call before any signal listener exists.
+ * within half a second counts once.
+ *
+ * `npm run dev` runs the service as a child of its watcher, which ends at a signal
+ * without a word to it: who loses its parent ends as on SIGTERM, unless it does so already.
  */
-export function ignoreForwardedSignals (): void {
+export function heedParent (): void {
   const emit = process.emit as (event: string | symbol, ...args: unknown[]) => boolean
   const seen = new Map<string | symbol, number>()
   const filtered = function (this: NodeJS.Process, event: string | symbol, ...args: unknown[]): boolean {
@@ -19,4 +24,5 @@ export function ignoreForwardedSignals (): void {
     return emit.call(this, event, ...args)
   }
   process.emit = filtered as typeof process.emit
+  if (process.send !== undefined) process.once('disconnect', () => { if (seen.size === 0) process.kill(process.pid, 'SIGTERM') })
 }

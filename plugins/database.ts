@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { PrismaClient } from '../prisma/generated/client.ts'
 import type { EmbeddedDatabase } from '../prisma/engine/embedded.ts'
 import { connectionProblem, migrationStatus } from '../prisma/migrate.ts'
+import type { Config } from './config/index.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -25,7 +26,7 @@ async function database (fastify: FastifyInstance) {
   const url = embedded?.url ?? config.DATABASE_URL ?? ''
   const schema = new URL(url).searchParams.get('schema') ?? undefined
   const adapter = new PrismaPg(
-    { connectionString: url, ...schema === undefined ? {} : { options: `-c search_path=${schema}` }, max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS },
+    { ...connectionOf(url, embedded ? {} : limitsOf(config)), max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS },
     { schema, onPoolError: error => log.warn({ err: error }, 'an idle database connection failed') }
   )
   const slow = config.DATABASE_SLOW_MS
@@ -61,6 +62,27 @@ async function database (fastify: FastifyInstance) {
     await prisma.$disconnect()
     await embedded?.close()
   })
+}
+
+/** What bounds every statement, by the database's own names; in milliseconds. 0 leaves it to the database. */
+function limitsOf (config: Config): Record<string, number> {
+  return {
+    lock_timeout: config.DATABASE_LOCK_TIMEOUT,
+    statement_timeout: config.DATABASE_STATEMENT_TIMEOUT,
+    idle_in_transaction_session_timeout: config.DATABASE_IDLE_TRANSACTION_TIMEOUT
+  }
+}
+
+/** The URL with limits and search path among its `options`. What it says itself comes last, and so counts. */
+function connectionOf (text: string, limits: Record<string, number>): { connectionString: string, options?: string } {
+  const url = new URL(text)
+  const { searchParams } = url
+  const schema = searchParams.get('schema')
+  const own = searchParams.get('options')
+  searchParams.delete('options')
+  const options = Object.entries({ ...limits, search_path: schema ?? 0 }).flatMap(([name, value]) => value === 0 ? [] : [`-c ${name}=${value}`])
+  if (own !== null) options.push(own)
+  return { connectionString: own === null ? text : url.href, ...options.length > 0 ? { options: options.join(' ') } : {} }
 }
 
 /** Loaded only where it is used: in production it never is. */

@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The security headers that every response carries. */
     securityHeaders: Readonly<Record<string, string>>
+    /** What a page of an origin needs to read an answer; for what is answered before the hooks run. */
+    corsHeaders: (origin: string | undefined) => Record<string, string>
   }
 }
 
@@ -25,6 +27,11 @@ async function security (fastify: FastifyInstance) {
   })
 
   const origins = new Set(fastify.config.ALLOWED_ORIGINS)
+  fastify.decorate('corsHeaders', (origin: string | undefined): Record<string, string> => {
+    if (origins.size === 0) return {}
+    if (origin === undefined || !origins.has(origin)) return { vary: 'Origin' }
+    return { vary: 'Origin', 'access-control-allow-origin': origin, 'access-control-allow-credentials': 'true', 'access-control-expose-headers': EXPOSED.join(', ') }
+  })
   if (origins.size === 0) return
   await fastify.register(cors, {
     // false leaves the response without any CORS header.

@@ -35,6 +35,11 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
     title: 'The ticket is not valid',
     description: 'The ticket is unknown, spent or expired: it opens one WebSocket, within seconds. Get another with POST /ws/tickets.'
   },
+  TOO_BUSY: {
+    status: 503,
+    title: 'Too many passwords at once',
+    description: 'More people are signing in, registering or changing passwords than the service can check passwords for. Nothing was changed. Wait for the seconds in Retry-After and send the request again.'
+  },
   NOT_FOUND: {
     status: 404,
     title: 'Not found',
@@ -49,6 +54,11 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
     status: 409,
     title: 'The product is part of an order',
     description: 'There is an order of the product, so it stays. Set its stock to 0 to end its sale.'
+  },
+  ACCOUNT_REQUIRED: {
+    status: 403,
+    title: 'Only for people with an account here',
+    description: 'The access token is valid, but this service has no account for whom it names: it was issued elsewhere, or the account is gone. Nothing was changed. The same request fails until there is an account.'
   },
   UNKNOWN_PRODUCT: {
     status: 422,

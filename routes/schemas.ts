@@ -56,5 +56,7 @@ export function pageOf<T extends TSchema> (item: T) {
 }
 
 function nameOf (schema: TSchema): string {
-  return (schema as { $id?: string }).$id ?? ''
+  const { $id, description = '' } = schema as { $id?: string, description?: string }
+  if ($id === undefined) throw new Error(`a schema that is referred to needs a name: give "${description}" an $id, and register it with addSchema`)
+  return $id
 }

@@ -78,6 +78,7 @@ function isSmall (data: unknown): boolean {
   for (let count = 0; count <= REPORT_ALL_UP_TO; count++) {
     const value = todo.pop()
     if (typeof value === 'object' && value !== null) {
+      if (Array.isArray(value) && value.length > REPORT_ALL_UP_TO) return false
       const children = Object.values(value)
       if (children.length > REPORT_ALL_UP_TO) return false
       todo.push(...children)

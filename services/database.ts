@@ -9,6 +9,19 @@ const BACKOFF_MS = 10
 /** A burst waits for a connection instead of failing; a transaction that hangs lets go of its locks. */
 const LIMITS = { maxWait: 15_000, timeout: 15_000 }
 
+const wakers = new WeakMap<PrismaClient, () => void>()
+const eventful = new WeakSet<Database>()
+
+/** Calls `wake` after the commit of each transaction of a client in which an event was recorded. */
+export function onEvents (prisma: PrismaClient, wake: () => void): void {
+  wakers.set(prisma, wake)
+}
+
+/** Says that an event was recorded in a transaction. */
+export function markEventful (tx: Database): void {
+  eventful.add(tx)
+}
+
 /**
  * Runs `work` in a transaction. When the database gives up because of others'
  * changes (serialization failure, deadlock), it runs again, a few times at most:
@@ -16,8 +29,11 @@ const LIMITS = { maxWait: 15_000, timeout: 15_000 }
  */
 export async function inTransaction<T> (prisma: PrismaClient, work: (tx: Database) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
+    let transaction: Database | undefined
     try {
-      return await prisma.$transaction(work, LIMITS)
+      const result = await prisma.$transaction(tx => work(transaction = tx), LIMITS)
+      if (transaction !== undefined && eventful.has(transaction)) wakers.get(prisma)?.()
+      return result
     } catch (error) {
       if (attempt === ATTEMPTS || !isConflict(error)) throw error
       await sleep(Math.random() * BACKOFF_MS * 2 ** attempt)

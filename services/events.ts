@@ -1,5 +1,5 @@
 import type { Prisma } from '../prisma/generated/client.ts'
-import type { Database } from './database.ts'
+import { markEventful, type Database } from './database.ts'
 
 /**
  * Something that happened in the domain. `type` says what, `subject` to what (the id of an order),
@@ -13,6 +13,7 @@ export interface DomainEvent { type: string, subject: string, ownerId?: string, 
  */
 export async function recordEvent (tx: Database, { data, ...event }: DomainEvent): Promise<void> {
   await tx.event.create({ data: { ...event, data: JSON.parse(JSON.stringify(data)) as Prisma.InputJsonObject }, select: { id: true } })
+  markEventful(tx)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { Prisma, type OrderStatus } from '../prisma/generated/client.ts'
-import type { Database } from './database.ts'
+import { isForeignKeyViolation, type Database } from './database.ts'
 import { DomainError } from './errors.ts'
 import { recordEvent } from './events.ts'
 import type { JobSender } from './jobs.ts'
@@ -40,12 +40,14 @@ export interface OrderFollowUp { jobs: JobSender, ttl: number }
  * Orders products at today's prices and takes them out of stock, all or nothing. With
  * the order come the jobs that confirm it and that cancel it when it stays unpaid.
  * @param tx a transaction: the stock stays locked until it ends
- * @throws DomainError DUPLICATE_PRODUCT, UNKNOWN_PRODUCT, MIXED_CURRENCIES, TOTAL_TOO_LARGE, OUT_OF_STOCK
+ * @throws DomainError DUPLICATE_PRODUCT, ACCOUNT_REQUIRED, UNKNOWN_PRODUCT, MIXED_CURRENCIES, TOTAL_TOO_LARGE, OUT_OF_STOCK
  */
 export async function placeOrder (tx: Database, userId: string, { items }: { items: Amount[] }, { jobs, ttl }: OrderFollowUp): Promise<Order> {
   // A UUID may come in upper case; the database gives it back in lower.
   const amounts = items.map(({ productId, quantity }) => ({ productId: productId.toLowerCase(), quantity }))
   refuseDuplicates(amounts)
+  // Before anything is locked: tokens of another issuer may name people without an account here.
+  if (await tx.user.findUnique({ where: { id: userId }, select: { id: true } }) === null) throw noAccount()
   const lines = match(amounts, await lockProducts(tx, amounts.map(({ productId }) => productId)))
   const currency = commonCurrency(lines)
   const total = totalOf(lines)
@@ -64,6 +66,9 @@ export async function placeOrder (tx: Database, userId: string, { items }: { ite
       }
     },
     select: visible
+  }).catch(error => {
+    // The products are locked, so it is the account that has gone meanwhile.
+    throw isForeignKeyViolation(error) ? noAccount() : error
   })
   await orderChanged(tx, row, 'created')
   await jobs.send('confirm-order', { orderId: row.id }, { tx })
@@ -111,6 +116,10 @@ export async function listOrders (db: Database, actor: Actor, query: Omit<PageQu
 /** The one rule of who sees which orders. */
 export function visibleTo ({ id, scopes }: Actor): { userId?: string } {
   return scopes.has('orders:admin') ? {} : { userId: id }
+}
+
+function noAccount (): DomainError {
+  return new DomainError('ACCOUNT_REQUIRED', 'There is no account here for the one that the access token names: only people with one can order.')
 }
 
 interface Line { product: Stocked, quantity: number }

@@ -11,6 +11,9 @@ const scopes = {
 
 export type Scope = typeof scopes[Role][number]
 
+/** Every scope that some role has. */
+export const allScopes: readonly Scope[] = [...new Set(Object.values(scopes).flat())]
+
 /** The scopes that a role has. */
 export function scopesOf (role: Role): readonly Scope[] {
   return scopes[role]

@@ -20,24 +20,24 @@ export interface OwnSession { id: string, createdAt: Date, lastUsedAt: Date, exp
  */
 export interface SessionPolicy { ttl: number, grace: number }
 
-/** Who wants to sign in, from which address. */
-export interface SignIn { email: string, password: string, client: string }
+/** Who wants to sign in, from which address; `signal` aborts when they are gone. */
+export interface SignIn { email: string, password: string, client: string, signal?: AbortSignal }
 
 const order = keyset('sessions', { createdAt: { column: 'created_at', kind: 'time', value: (session: OwnSession) => session.createdAt } })
 
 /**
  * Starts a session. An unknown e-mail address and a wrong password take the same
  * work and give the same error.
- * @throws DomainError INVALID_CREDENTIALS, TOO_MANY_ATTEMPTS
+ * @throws DomainError INVALID_CREDENTIALS, TOO_MANY_ATTEMPTS, TOO_BUSY
  */
 export async function logIn (prisma: PrismaClient, signIn: SignIn, policy: SessionPolicy & ThrottlePolicy): Promise<Session> {
-  const { password, client } = signIn
+  const { password, client, signal } = signIn
   const email = normalizeEmail(signIn.email)
   const found = await prisma.user.findUnique({ where: { email }, select: { id: true, role: true, passwordHash: true } })
-  const isRight = await throttled(prisma, { email, client }, policy, () => verifyPassword(password, found?.passwordHash))
+  const isRight = await throttled(prisma, { email, client }, policy, () => verifyPassword(password, found?.passwordHash, signal))
   if (found === null || !isRight) throw new DomainError('INVALID_CREDENTIALS', 'E-mail or password is wrong.')
   const { passwordHash, ...user } = found
-  const renewed = isOutdated(passwordHash) ? await hashPassword(password) : undefined
+  const renewed = isOutdated(passwordHash) ? await hashPassword(password, signal) : undefined
   const session = await inTransaction(prisma, async tx => {
     // Locked: a change of the password either comes before, and is seen, or after, and ends this session.
     const unchanged = await tx.$queryRaw<object[]>`SELECT id FROM users WHERE id = ${user.id}::uuid AND password_hash = ${passwordHash} FOR NO KEY UPDATE`

@@ -25,11 +25,11 @@ export function normalizeEmail (email: string): string {
 }
 
 /**
- * Creates an account with the role user.
- * @throws DomainError EMAIL_TAKEN
+ * Creates an account with the role user. `signal` aborts when nobody waits for it any more.
+ * @throws DomainError EMAIL_TAKEN, TOO_BUSY
  */
-export async function register (db: Database, { email, password, name }: { email: string, password: string, name: string }): Promise<User> {
-  const passwordHash = await hashPassword(password)
+export async function register (db: Database, { email, password, name, signal }: { email: string, password: string, name: string, signal?: AbortSignal }): Promise<User> {
+  const passwordHash = await hashPassword(password, signal)
   try {
     return await db.user.create({ data: { email: normalizeEmail(email), name, passwordHash }, select: visible })
   } catch (error) {

@@ -46,6 +46,12 @@ export function authorizationOf ({ headers, rawHeaders }: IncomingMessage): stri
 export function bearerToken (authorization: string): string {
   if (authorization.length > MAX_LENGTH) throw invalidToken('The access token is too long.')
   const token = /^Bearer +([\w-]+\.[\w-]+\.[\w-]*)$/i.exec(authorization)?.[1]
-  if (token === undefined) throw new Refusal('Send the access token as Authorization: Bearer <token>.', { bearerError: /^Bearer +\S+$/i.test(authorization) ? 'invalid_token' : 'invalid_request' })
+  if (token === undefined) throw new Refusal('Send the access token as Authorization: Bearer <token>.', { bearerError: errorOf(authorization) })
   return token
+}
+
+/** RFC 6750, 3.1: who used another scheme has sent no bearer token at all, and gets the bare challenge. */
+function errorOf (authorization: string): string | undefined {
+  if (!/^Bearer(?: |$)/i.test(authorization)) return undefined
+  return /^Bearer +\S+$/i.test(authorization) ? 'invalid_token' : 'invalid_request'
 }

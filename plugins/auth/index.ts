@@ -25,11 +25,16 @@ declare module 'fastify' {
   }
 }
 
+export interface AuthOptions {
+  /** Every scope that a token may have; a route that asks for another stops the start. Without the list they are not checked. */
+  scopes?: readonly string[]
+}
+
 /**
  * Bearer tokens (RFC 6750, RFC 9068). Every route is closed unless its config
  * says `public`; `scopes` there feeds the guard and the OpenAPI document alike.
  */
-async function auth (fastify: FastifyInstance) {
+async function auth (fastify: FastifyInstance, { scopes: known }: AuthOptions) {
   const { config } = fastify
   const expected = { issuer: config.JWT_ISSUER, audience: config.JWT_AUDIENCE }
   const readToken = config.JWT_JWKS_URL === undefined ? ownTokens(fastify, expected) : foreignTokens(fastify, config.JWT_JWKS_URL, expected)
@@ -49,9 +54,13 @@ async function auth (fastify: FastifyInstance) {
   })
   fastify.addHook('onReady', async () => {
     const open = routes.filter(({ config }) => config?.public !== true && config?.scopes === undefined)
-    if (open.length > 0) throw new Error(`say who may call: config needs public or scopes for ${open.map(({ method, url }) => `${String(method)} ${url}`).join(', ')}`)
+    if (open.length > 0) throw new Error(`say who may call: config needs public or scopes for ${open.map(nameOf).join(', ')}`)
+    const unknown = routes.flatMap(route => known ? (route.config?.scopes ?? []).filter(scope => !known.includes(scope)).map(scope => `${scope} (${nameOf(route)})`) : [])
+    if (unknown.length > 0) throw new Error(`no role has the scope ${unknown.join(', ')}: nobody could call it`)
   })
 }
+
+const nameOf = ({ method, url }: RouteOptions) => `${String(method)} ${url}`
 
 /** This service issues the tokens that it takes. */
 function ownTokens (fastify: FastifyInstance, expected: Expected): TokenReader {

@@ -25,7 +25,8 @@ export function issuer (keys: SigningKey[], { issuer, audience }: Expected, ttl:
   })
   return {
     issue: ({ id, scopes, sessionId }) => ({
-      accessToken: sign({ sub: id, scope: scopes.join(' '), jti: randomUUID(), ...sessionId === undefined ? {} : { sid: sessionId } }),
+      // The client (RFC 9068, 2.2): none registers here, so it is the service itself that signed the user in.
+      accessToken: sign({ sub: id, client_id: audience, scope: scopes.join(' '), jti: randomUUID(), ...sessionId === undefined ? {} : { sid: sessionId } }),
       expiresIn: Math.floor(ttl / 1000)
     }),
     jwks: { keys: keys.map(key => key.jwk) }

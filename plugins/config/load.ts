@@ -20,6 +20,9 @@ export class ConfigError extends Error {
 type Environment = Record<string, string | undefined>
 type Property = Setting & { kind: string, description: string } & Record<string, unknown>
 
+/** Kinds whose URLs are http:// in development at the most. */
+const SECURE = new Set(['keysUrl', 'secureUrlList'])
+
 /** The settings with what each says of itself, in the order of the schema. */
 export const settings = Object.entries(ConfigSchema.properties) as unknown as [ConfigKey, Property][]
 
@@ -35,9 +38,12 @@ export function loadConfig (env: Environment = { ...dotEnv(), ...process.env }):
     try {
       const text = source(env, name, property, production)
       if (text !== undefined) values[name] = read(text, property)
-      else if (production && property.required === 'production' && !replaced(env, property)) throw new Error(`must be set in production: ${property.description}`)
+      else if (production && property.required === 'production' && !replaced(env, property)) throw new Error(missing(name, property))
+      if (production && property.secret && text !== undefined && text === String(property.default)) throw new Error('is the default of development, which everyone knows: choose another for production')
       if (text !== undefined && replaced(env, property)) throw new Error(`is set beside ${property.unless}: keep one of them`)
-      if (production && property.kind === 'keysUrl' && text?.startsWith('http:')) throw new Error('expected https:// in production')
+      const { needs } = property
+      if (text && needs !== undefined && !env[needs] && !env[`${needs}_FILE`]) throw new Error(`needs ${needs}, which is not set`)
+      if (production && SECURE.has(property.kind) && /(^|,)\s*http:/.test(text ?? '')) throw new Error('expected https:// in production')
     } catch (error) {
       problems.push(`${name}: ${(error as Error).message}`)
     }
@@ -49,6 +55,12 @@ export function loadConfig (env: Environment = { ...dotEnv(), ...process.env }):
 /** Whether the setting that takes this one's place is set. */
 function replaced (env: Environment, { unless }: Property): boolean {
   return unless !== undefined && Boolean(env[unless])
+}
+
+/** What to set, in every way there is. Of the description, what it is; behind a semicolon is what holds without it. */
+function missing (name: string, { description, secret, unless }: Property): string {
+  const ways = [...secret ? [`${name}_FILE (a file that holds it)`] : [], ...unless === undefined ? [] : [`${unless} in its place`]]
+  return `must be set in production${ways.map(way => `, or ${way}`).join('')}. It is: ${description.split(';')[0]}`
 }
 
 function read (text: string, property: Property): unknown {

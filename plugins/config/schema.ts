@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox'
-import { bytes, duration, integer, keysUrl, originList, pem, text, trustList, url } from './values.ts'
+import { bytes, duration, integer, keysUrl, originList, pem, secureUrlList, text, trustList, url, webhookSecrets } from './values.ts'
 
 const MiB = 1024 * 1024
 
@@ -17,13 +17,16 @@ export const ConfigSchema = Type.Object({
   DATABASE_URL: Type.Optional(url('PostgreSQL 14 to 18; without it, outside production, the embedded database', { protocols: ['postgres:', 'postgresql:'], secret: true, required: 'production' })),
   DATABASE_POOL_MAX: integer('Connections of this process to the database at the most', { minimum: 1, maximum: 1000, default: 10 }),
   DATABASE_SLOW_MS: integer('Queries that take this many milliseconds or more are logged; 0 logs none', { minimum: 0, maximum: 3_600_000, default: 250 }),
+  DATABASE_LOCK_TIMEOUT: duration('For how long a statement waits for what others have locked; 0s: for as long as it takes', { minimum: 0, maximum: 3_600_000, default: '5s' }),
+  DATABASE_STATEMENT_TIMEOUT: duration('How long a statement may run; 0s: as long as it takes', { minimum: 0, maximum: 3_600_000, default: '15s' }),
+  DATABASE_IDLE_TRANSACTION_TIMEOUT: duration('For how long a transaction may do nothing before the database ends it; 0s: for ever', { minimum: 0, maximum: 3_600_000, default: '30s' }),
   DATA_DIR: text('Folder of the embedded database and the development keys', { default: '.data' }),
   ALLOWED_ORIGINS: originList('Origins that browsers may call from (CORS), comma separated, exact', { default: '' }),
   BODY_LIMIT: bytes('Largest request body, in bytes or as 512KiB, 2MiB', { minimum: 1024, maximum: 10 * MiB, default: '1MiB' }),
   TRUST_PROXY: trustList('Addresses or CIDR ranges of the proxies whose X-Forwarded-* headers are believed, comma separated', { default: '' }),
   RATE_LIMIT_MAX: integer('Requests each client address may make in a window, over all routes; 1000 in production', { minimum: 1, maximum: 1_000_000_000, default: 10_000, production: 1000 }),
   RATE_LIMIT_WINDOW: duration('Length of the rate limit window', { minimum: 1000, maximum: 86_400_000, default: '1m' }),
-  AUTH_RATE_LIMIT_MAX: integer('Requests each address may make to each of register, login, refresh and the change of a password in a window; 10 in production', { minimum: 1, maximum: 1_000_000_000, default: 300, production: 10 }),
+  AUTH_RATE_LIMIT_MAX: integer('Requests each address may make to each of register, login, refresh, logout and the change of a password in a window; 10 in production', { minimum: 1, maximum: 1_000_000_000, default: 300, production: 10 }),
   LOGIN_FAILURES_MAX: integer('Wrong passwords for an account in LOGIN_FAILURES_WINDOW, from wherever, before it takes none for the rest of it', { minimum: 1, maximum: 1_000_000, default: 10 }),
   LOGIN_FAILURES_WINDOW: duration('Length of that window; keep it short: strangers can bring an account there', { minimum: 1000, maximum: 3_600_000, default: '5m' }),
   JWT_ISSUER: text('Issuer (iss) of the access tokens', { default: 'keel' }),
@@ -38,8 +41,11 @@ export const ConfigSchema = Type.Object({
   SMTP_URL: Type.Optional(url('Mail server as smtp://user:password@host:587, or smtps:// for TLS from the start; without it mail is logged and kept in the table mails', { protocols: ['smtp:', 'smtps:'], secret: true })),
   MAIL_FROM: text('Address that mail comes from', { format: 'email', default: 'orders@example.com' }),
   EVENTS_RETENTION: duration('How long events are kept for readers that come back', { minimum: 60_000, maximum: 366 * 86_400_000, default: '7d' }),
+  REDIS_URL: Type.Optional(url('Redis that tells the processes of new events instead of LISTEN/NOTIFY, where a pooler is in front of PostgreSQL', { protocols: ['redis:', 'rediss:'], secret: true })),
   SSE_HEARTBEAT: duration('An event stream is never silent for longer', { minimum: 1000, maximum: 600_000, default: '15s' }),
   SSE_STREAMS_MAX: integer('Event streams that a user may have open in this process at a time', { minimum: 1, maximum: 1_000_000, default: 20 }),
+  WEBHOOK_URLS: secureUrlList('URLs that the domain events are posted to, comma separated; https, outside production also http on this machine', { secret: true, default: '', needs: 'WEBHOOK_SECRET' }),
+  WEBHOOK_SECRET: Type.Optional(webhookSecrets('Secrets that webhooks are signed with, each whsec_ and 24 to 64 random bytes in base64; while one is replaced both, comma separated', { secret: true })),
   ADMIN_EMAIL: Type.Optional(text('E-mail of the admin that the seed creates; no default in production', { format: 'email', default: 'admin@example.com', production: null })),
   ADMIN_PASSWORD: Type.Optional(text('Password of that admin, 12 to 128 characters; no default in production', { minLength: 12, maxLength: 128, secret: true, default: 'keel-development', production: null })),
   WS_CONNECTIONS_MAX: integer('WebSockets that each user may have open in each process', { minimum: 1, maximum: 1_000_000, default: 20 }),

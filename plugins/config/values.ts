@@ -12,12 +12,16 @@ export interface Setting {
   required?: 'production'
   /** The setting that takes its place: with it, this one is not required, and both together are a mistake. */
   unless?: string
+  /** The setting that must be there with this one. */
+  needs?: string
   /** Never printed, and also read from the file that NAME_FILE names. */
   secret?: boolean
 }
 
 /** Turns a non-empty text of the environment into a value, or throws an Error that says what was expected. */
 export type Reader = (text: string, schema: Record<string, unknown>) => unknown
+
+const MAX_URLS = 20
 
 export const readers: Record<string, Reader> = {
   text (value, { enum: allowed, minLength = 1, maxLength = Infinity, format }) {
@@ -50,12 +54,20 @@ export const readers: Record<string, Reader> = {
     }
     return value
   },
-  keysUrl (value) {
-    const { protocol, hostname, username, password } = URL.parse(value) ?? {}
-    const isLocal = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname ?? '')
-    if (protocol !== 'https:' && !(protocol === 'http:' && isLocal)) throw new Error('expected a URL that starts with https:// (http:// on this machine alone)')
-    if (username !== '' || password !== '') throw new Error('expected a URL without a user name and password')
-    return value
+  keysUrl: secureUrl,
+  secureUrlList (value) {
+    const urls = [...new Set(items(value).map(secureUrl))]
+    if (urls.length > MAX_URLS) throw new Error(`expected at most ${MAX_URLS} URLs`)
+    return urls
+  },
+  webhookSecrets (value) {
+    const secrets = value.split(/[\s,]+/).filter(secret => secret !== '')
+    for (const secret of secrets) {
+      const [, base64 = ''] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(secret) ?? []
+      const { length } = Buffer.from(base64, 'base64')
+      if (length < 24 || length > 64) throw new Error('expected whsec_ and 24 to 64 random bytes in base64, or several of these')
+    }
+    return secrets
   },
   originList: value => items(value).map(origin => {
     // An exact origin (RFC 6454): no path, no wildcard, no "null".
@@ -105,6 +117,15 @@ export function readPrivateKeys (text: string): KeyObject[] {
   })
 }
 
+/** The URL of a service that is trusted with something, or that something is taken from. */
+function secureUrl (value: string): string {
+  const { protocol, hostname, username, password } = URL.parse(value) ?? {}
+  const isLocal = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname ?? '')
+  if (protocol !== 'https:' && !(protocol === 'http:' && isLocal)) throw new Error('expected a URL that starts with https:// (http:// on this machine alone)')
+  if (username !== '' || password !== '') throw new Error('expected a URL without a user name and password')
+  return value
+}
+
 function items (value: string): string[] {
   return value.split(',').map(item => item.trim()).filter(item => item !== '')
 }
@@ -126,6 +147,8 @@ export const duration = (description: string, setting: Setting & Limits) => Type
 export const bytes = (description: string, setting: Setting & Limits) => Type.Integer({ description, kind: 'bytes', ...setting })
 export const url = (description: string, setting: Setting & { protocols: string[] }) => Type.String({ description, kind: 'url', ...setting })
 export const keysUrl = (description: string, setting: Setting) => Type.String({ description, kind: 'keysUrl', ...setting })
+export const secureUrlList = (description: string, setting: Setting) => Type.Array(Type.String(), { description, kind: 'secureUrlList', ...setting })
+export const webhookSecrets = (description: string, setting: Setting) => Type.Array(Type.String(), { description, kind: 'webhookSecrets', ...setting })
 export const originList = (description: string, setting: Setting) => Type.Array(Type.String(), { description, kind: 'originList', ...setting })
 export const trustList = (description: string, setting: Setting) => Type.Array(Type.String(), { description, kind: 'trustList', ...setting })
 export const pem = (description: string, setting: Setting) => Type.String({ description, kind: 'pem', ...setting })

@@ -6,6 +6,8 @@ interface Cause { kind?: string, originalCode?: string }
 interface DatabaseError extends Error { code?: string, meta?: { driverAdapterError?: { cause?: Cause } }, cause?: Cause }
 
 const UNAVAILABLE: ProblemInput = kitProblem('UNAVAILABLE', 'The database cannot be reached.')
+const TOO_SLOW: ProblemInput = kitProblem('UNAVAILABLE', 'The database did not do this in time.')
+const READ_ONLY: ProblemInput = kitProblem('UNAVAILABLE', 'The database takes no changes now.')
 const CONTENTION: ProblemInput = { ...kitProblem('CONTENTION'), headers: { 'retry-after': '1' } }
 const EXISTS: ProblemInput = kitProblem('CONFLICT', 'The resource exists already.')
 const DEPENDS: ProblemInput = kitProblem('CONFLICT', 'A related resource is missing, or depends on this one.')
@@ -22,7 +24,7 @@ const byCode: Record<string, ProblemInput> = {
   P2003: DEPENDS,
   P2014: DEPENDS,
   P2025: kitProblem('NOT_FOUND'),
-  P2028: UNAVAILABLE,
+  P2028: TOO_SLOW,
   P2034: CONTENTION
 }
 
@@ -42,8 +44,15 @@ const byKind: Record<string, ProblemInput> = {
   RestrictViolation: DEPENDS
 }
 
-/** SQLSTATEs that mean the server is not there for us: connection exceptions, resources, shutdown. */
-const UNAVAILABLE_STATE = /^(08|53|57P0)/
+/** By SQLSTATE: lock_timeout, statement_timeout, a server that has become a standby. */
+const byState: Record<string, ProblemInput> = {
+  '55P03': CONTENTION,
+  57014: TOO_SLOW,
+  25006: READ_ONLY
+}
+
+/** SQLSTATEs that mean the server is not there for us: connection exceptions, resources, shutdown and idle time-outs. */
+const UNAVAILABLE_STATE = /^(08|53|57P0|25P03)/
 /** What the pg driver says, in plain Errors, of connections that end or cannot be had. */
 const UNAVAILABLE_MESSAGE = /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/
 
@@ -54,5 +63,5 @@ export function databaseProblem (error: Error): ProblemInput | undefined {
   const { code = '', meta, cause } = error as DatabaseError
   const { kind = '', originalCode = '' } = meta?.driverAdapterError?.cause ?? cause ?? {}
   if (UNAVAILABLE_STATE.test(originalCode)) return UNAVAILABLE
-  return byCode[code] ?? byKind[kind] ?? (error.name === 'PrismaClientInitializationError' ? UNAVAILABLE : undefined)
+  return byState[originalCode] ?? byCode[code] ?? byKind[kind] ?? (error.name === 'PrismaClientInitializationError' ? UNAVAILABLE : undefined)
 }

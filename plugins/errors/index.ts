@@ -53,7 +53,8 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
 
   fastify.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = toProblem(error)
-    if (problem.status >= 500) request.log.error({ err: error }, error.message)
+    // What the domain refuses is no fault; the line of the request is enough.
+    if (problem.status >= 500 && !Object.hasOwn(problems, error.code ?? '')) request.log.error({ err: error }, error.message)
     return send(request, reply, problem)
   })
 
@@ -95,6 +96,8 @@ function describe (status: number): object {
 function send (request: FastifyRequest, reply: FastifyReply, problem: ProblemInput): FastifyReply {
   if (problem.headers) reply.headers(problem.headers)
   if ((problem.status === 429 || problem.status === 503) && !reply.hasHeader('retry-after')) reply.header('retry-after', RETRY_AFTER_SECONDS)
+  // Who knows what is wrong with a token has said so; a 401 never goes without (RFC 9110, 15.5.2).
+  if (problem.status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', 'Bearer')
   return reply
     .code(problem.status)
     .type(PROBLEM_TYPE)

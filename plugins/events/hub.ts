@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import pLimit from 'p-limit'
 import type { PrismaClient } from '../../prisma/generated/client.ts'
-import { listen, type Listener, type Source } from './listener.ts'
+import type { Listener } from './listener.ts'
 import { logState, readLog, type EventFilter, type StoredEvent } from './log.ts'
 import { RecentEvents } from './recent.ts'
 import { SubscriptionIndex, wants, type Following, type ResetReason, type Sink, type Subscription } from './subscription.ts'
@@ -18,7 +18,12 @@ const CATCH_UPS = 3
 const POLL_MS = 2_000
 const POSITION = /^\d{1,18}$/
 
-export interface HubOptions { prisma: PrismaClient, source: Source, log: FastifyBaseLogger }
+export interface HubOptions {
+  prisma: PrismaClient
+  log: FastifyBaseLogger
+  /** Begins to call back when there may be new events. */
+  listen: (onWake: () => void) => Listener
+}
 
 /**
  * One reader of the event log for the whole process: it reads each event once, when the
@@ -80,6 +85,11 @@ export class EventHub {
     }
   }
 
+  /** Looks for new events now, if anybody follows them. */
+  wake (): void {
+    if (this.#poll !== undefined && !this.#closed) this.#pump().catch(() => {})
+  }
+
   async close (): Promise<void> {
     this.#closed = true
     clearInterval(this.#poll)
@@ -94,9 +104,8 @@ export class EventHub {
       const { last } = await logState(this.#options.prisma)
       this.#position = last
       this.#recent = new RecentEvents(last)
-      const wake = () => void this.#pump().catch(() => {})
-      this.#listener = listen(this.#options.source, wake, this.#options.log)
-      this.#poll = setInterval(wake, POLL_MS).unref()
+      this.#listener = this.#options.listen(() => this.wake())
+      this.#poll = setInterval(() => this.wake(), POLL_MS).unref()
     })()
     await this.#started.catch(error => {
       this.#started = undefined
@@ -160,6 +169,7 @@ export class EventHub {
     if (subscription.closed) return
     subscription.closed = true
     this.#live.delete(subscription)
+    this.#options.log.warn({ err: error }, 'a subscription to events failed')
     subscription.sink.failed(error)
   }
 

@@ -16,10 +16,11 @@ export interface EventFilter { ownerId?: string, subject?: string, topic?: strin
 /** What the log holds: all events after `horizon`, up to and including `last`. */
 export interface LogState { horizon: bigint, last: bigint }
 
+type Reader = Pick<PrismaClient, '$queryRaw'>
 interface Row { position: bigint, type: string, subject: string, ownerId: string | null, at: Date, data: object }
 
 /** Reads the events after a position, oldest first, `limit` at the most. */
-export async function readLog (prisma: PrismaClient, after: bigint, limit: number, { ownerId, subject, topic }: EventFilter = {}): Promise<StoredEvent[]> {
+export async function readLog (prisma: Reader, after: bigint, limit: number, { ownerId, subject, topic }: EventFilter = {}): Promise<StoredEvent[]> {
   const owned = ownerId === undefined ? Prisma.empty : Prisma.sql`AND owner_id = ${ownerId}::uuid`
   const about = subject === undefined ? Prisma.empty : Prisma.sql`AND subject = ${subject}`
   const within = topic === undefined ? Prisma.empty : Prisma.sql`AND starts_with(type, ${`${topic}.`})`
@@ -31,7 +32,7 @@ export async function readLog (prisma: PrismaClient, after: bigint, limit: numbe
 }
 
 /** How far the log goes back and forth. */
-export async function logState (prisma: PrismaClient): Promise<LogState> {
+export async function logState (prisma: Reader): Promise<LogState> {
   const [row] = await prisma.$queryRaw<LogState[]>`
     SELECT horizon.position AS horizon, greatest(horizon.position, coalesce((SELECT max(position) FROM events), 0)) AS last
     FROM event_horizon AS horizon`

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { connectionProblem } from '../../prisma/migrate.ts'
 import { createConnection } from './connection.ts'
+import { countQueues } from './counts.ts'
 import { completeDefinition } from './definition.ts'
 import { originOf, type Envelope, type Origin } from './envelope.ts'
 import { checkSchedules, syncQueues, syncSchedules } from './queues.ts'
@@ -51,6 +52,7 @@ async function jobs (fastify: FastifyInstance) {
     const misfit = job.check(payload)
     if (misfit !== undefined) throw new InvalidPayloadError(`The job "${name}" can't be sent: ${misfit}`)
     if (rest.singletonKey !== undefined && job.policy === 'standard') throw new Error(`The job "${name}" has no policy that a singletonKey counts for.`)
+    if (rest.singletonKey === undefined && job.policy === 'key_strict_fifo') throw new Error(`The job "${name}" needs a singletonKey: its policy keeps the order of each.`)
     const boss = await soon(connection.get())
     const data: Envelope = { id, payload, ...origin }
     const db = tx ?? prisma
@@ -72,7 +74,8 @@ async function jobs (fastify: FastifyInstance) {
     for: async request => {
       await soon(connection.get())
       return senderOf(originOf(request))
-    }
+    },
+    queues: () => countQueues(prisma, schema)
   })
 
   fastify.addHook('onReady', async () => {

@@ -1,7 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Job as Fetched, JobResult, PgBoss } from 'pg-boss'
 import { bindingsOf, readEnvelope, type Origin } from './envelope.ts'
-import type { Job, JobSender } from './types.ts'
+import { postpone, releaseKeys } from './ordered.ts'
+import type { AttemptError, Job, JobSender } from './types.ts'
 
 export interface RunnerOptions {
   log: FastifyBaseLogger
@@ -29,11 +30,13 @@ const SHUTDOWN = 'The service is shutting down'
 export function createRunner ({ log, sender }: RunnerOptions): Runner {
   const running = new Map<AbortController, Promise<unknown>>()
   const queues = new Map<string, PgBoss>()
+  const releases: { stop: () => void }[] = []
   let deadline: NodeJS.Timeout | undefined
   let isOver = false
 
   async function work (boss: PgBoss, job: Job): Promise<void> {
     queues.set(job.name, boss)
+    if (job.policy === 'key_strict_fifo') releases.push(releaseKeys(boss, job.name, log))
     const ids: string[] = []
     for (let index = 0; index < Math.ceil(job.concurrency / job.batch); index++) {
       const seconds = index === 0 ? POLL_SECONDS.first : POLL_SECONDS.other
@@ -42,12 +45,12 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
         // There may be more: look again right after this batch, and let the next worker look now.
         boss.notifyWorker(ids[index] ?? '')
         if (fetched.length === job.batch) boss.notifyWorker(ids[(index + 1) % ids.length] ?? '')
-        return await Promise.all(fetched.map(one => run(job, one)))
+        return await Promise.all(fetched.map(one => run(boss, job, one)))
       }))
     }
   }
 
-  async function run (job: Job, fetched: Fetched<unknown>): Promise<JobResult> {
+  async function run (boss: PgBoss, job: Job, fetched: Fetched<unknown>): Promise<JobResult> {
     const { id: stableId, payload, ...origin } = readEnvelope(fetched.data)
     const attempt = fetched.retryCount + 1
     const jobLog = log.child({ queue: job.name, jobId: fetched.id, attempt, ...bindingsOf(origin) })
@@ -66,9 +69,12 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
       jobLog.info({ durationMs: durationMs() }, 'job done')
       return { id: fetched.id, status: 'completed' }
     } catch (error) {
-      const isLast = attempt > job.retry.limit
+      const { retry, retryAfterMs } = error as AttemptError
+      const isLast = retry === false || attempt > job.retry.limit
       jobLog[isLast ? 'error' : 'warn']({ err: error, durationMs: durationMs() }, isLast ? 'job failed for the last time: it goes to the dead letter queue' : 'job failed, and will be tried again')
-      return { id: fetched.id, status: 'failed', output: { reason: reasonOf(error) } }
+      const output = { reason: reasonOf(error) }
+      if (!isLast && retryAfterMs !== undefined) await postpone(boss, job, fetched, output, retryAfterMs)
+      return { id: fetched.id, status: retry === false ? 'deadletter' : 'failed', output }
     }
   }
 
@@ -98,6 +104,7 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
   return {
     work,
     stop: graceMs => {
+      for (const release of releases) release.stop()
       for (const [name, boss] of queues) void boss.offWork(name, { wait: false })
       deadline ??= setTimeout(() => {
         isOver = true

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { Prisma } from '../../prisma/generated/client.ts'
+import type { QueueCounts } from './counts.ts'
 
 /** How one job is put on its queue. */
 export interface SendOptions {
@@ -48,8 +49,19 @@ export interface RunningJob<Payload> {
  * - `exclusive`: one that waits or runs
  *
  * in the whole deployment; of each `singletonKey`, where jobs have one.
+ *
+ * - `key_strict_fifo`: of each `singletonKey`, which every job has, one at a time in the order in which they
+ *   were sent. One that is to be tried again holds back those behind it; one that is dead does not.
  */
-export type QueuePolicy = 'standard' | 'short' | 'singleton' | 'stately' | 'exclusive'
+export type QueuePolicy = 'standard' | 'short' | 'singleton' | 'stately' | 'exclusive' | 'key_strict_fifo'
+
+/** What an error that a handler throws may say of the attempts to come. */
+export interface AttemptError extends Error {
+  /** `false`: none, the job goes to the dead letter queue. */
+  retry?: false
+  /** The next one is not to come earlier, though it may come later; a day at the most. */
+  retryAfterMs?: number
+}
 
 export interface RetryPolicy {
   /** Attempts after the first; then the job goes to the dead letter queue. 5 without it. */
@@ -113,6 +125,8 @@ export interface Jobs extends JobSender {
    * @throws JobsUnavailableError
    */
   for: (request: FastifyRequest) => Promise<JobSender>
+  /** The queues, and how many jobs are on each. */
+  queues: () => Promise<QueueCounts[]>
 }
 
 /** The payload does not fit the schema of its job: the sender's fault, nothing was sent. */

@@ -10,7 +10,8 @@ declare module 'fastify' {
   interface FastifyReply {
     /**
      * Answers with the events that the filter lets through, as they are committed, until the client is
-     * gone, its token expires or the service stops. With `after`, an event id, from there on.
+     * gone, its token expires or the service stops. They follow the one that `Last-Event-ID` names, or
+     * `after` of a client that has not been here before; without either, those from now on.
      */
     sendEvents: (filter: EventFilter & { after?: string }) => void
     /** The stream of events that the answer is. */
@@ -49,7 +50,8 @@ async function sse (fastify: FastifyInstance) {
       return void this.header('www-authenticate', 'Bearer error="invalid_token"').problem(401, 'The access token has expired.')
     }
     if (this.request.method === 'HEAD') return void this.headers(HEADERS).send(Readable.from([]))
-    answer(this, filter).catch(error => this.send(error))
+    const last = this.request.headers['last-event-id']
+    answer(this, typeof last === 'string' && last !== '' ? { ...filter, after: last } : filter).catch(error => this.send(error))
   })
 
   // Last of what sees the answer: Fastify's own way of sending streams holds several times the memory.

@@ -8,6 +8,8 @@ import { noContent, problem, ref } from '../schemas.ts'
 import { User } from '../users/schemas.ts'
 import { Credentials, RefreshToken, Registration, TokenPair } from './schemas.ts'
 
+/** Nothing here is longer: strangers may send it. */
+const bodyLimit = 16 * 1024
 const consumes = ['application/json', 'application/x-www-form-urlencoded']
 
 const auth: FastifyPluginAsyncTypebox = async fastify => {
@@ -20,6 +22,7 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
   const guessable = { public: true, rateLimit: { max: config.AUTH_RATE_LIMIT_MAX } }
 
   fastify.post('/register', {
+    bodyLimit,
     config: guessable,
     schema: {
       operationId: 'register',
@@ -31,11 +34,12 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
       response: { 201: ref(User, { description: 'The new account', headers: locationHeader }), 409: problem }
     }
   }, async (request, reply) => {
-    const user = await register(prisma, request.body)
+    const user = await register(prisma, { ...request.body, signal: request.signal })
     return reply.code(201).header('location', '/users/me').send(user)
   })
 
   fastify.post('/login', {
+    bodyLimit,
     config: guessable,
     schema: {
       operationId: 'login',
@@ -46,9 +50,10 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
       body: ref(Credentials),
       response: { 200: ref(TokenPair, { description: 'The tokens of a new session' }), 401: problem }
     }
-  }, async (request, reply) => tokens(reply, await logIn(prisma, { ...request.body, client: request.ip }, policy)))
+  }, async (request, reply) => tokens(reply, await logIn(prisma, { ...request.body, client: request.ip, signal: request.signal }, policy)))
 
   fastify.post('/refresh', {
+    bodyLimit,
     config: guessable,
     schema: {
       operationId: 'refreshSession',
@@ -62,7 +67,8 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
   }, async (request, reply) => tokens(reply, await refresh(prisma, request.body.refreshToken, policy)))
 
   fastify.post('/logout', {
-    config: { public: true },
+    bodyLimit,
+    config: guessable,
     schema: {
       operationId: 'logout',
       summary: 'End a session',

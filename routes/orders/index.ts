@@ -26,15 +26,17 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
   const { prisma, config } = fastify
 
   fastify.post('', {
+    // Many lines compress well.
+    decompress: {},
     config: { scopes: ['orders:write'] },
     schema: {
       operationId: 'createOrder',
       summary: 'Place an order',
-      description: 'Takes the products out of stock at today\'s prices, all or nothing. 409 OUT_OF_STOCK names what is short.',
+      description: 'Takes the products out of stock at today\'s prices, all or nothing. 409 OUT_OF_STOCK names what is short. 403 ACCOUNT_REQUIRED: the token names nobody with an account here.',
       tags,
       headers: idempotencyHeaders,
       body: ref(NewOrder),
-      response: { 201: ref(Order, { description: 'The new order', headers: { ...locationHeader, ...replayedHeader } }), 409: problem, 422: problem }
+      response: { 201: ref(Order, { description: 'The new order', headers: { ...locationHeader, ...replayedHeader } }), 403: problem, 409: problem, 422: problem }
     }
   }, async (request, reply) => {
     const followUp = { jobs: await fastify.jobs.for(request), ttl: config.ORDER_TTL }
@@ -73,9 +75,7 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
       response: { 200: { description: 'The events; the schema is of their `data`', content: { 'text/event-stream': { schema: { anyOf: [ref(OrderEvent), ref(EventsReset)] } } } } }
     }
   }, (request, reply) => {
-    const { userId } = visibleTo(request.user)
-    const after = request.headers['last-event-id'] || request.query.lastEventId
-    reply.sendEvents({ topic: 'order', ...userId === undefined ? {} : { ownerId: userId }, ...after === undefined ? {} : { after } })
+    reply.sendEvents({ topic: 'order', ownerId: visibleTo(request.user).userId, after: request.query.lastEventId })
   })
 
   fastify.get('/:id', {

@@ -1,4 +1,4 @@
-// Values that make a request meet something: what was seeded, and what answers gave since.
+// Values that make a request meet something: those of requests that succeed (test/operations.ts), and what answers gave since.
 import fc, { type Arbitrary } from 'fast-check'
 
 const pools = new Map<string, unknown[]>()
@@ -23,17 +23,33 @@ export function poolFor (path: string, name: string): string | undefined {
   const step = path.split('/')[3] ?? ''
   switch (name) {
     case 'id': return { pay: 'orders.pending', cancel: 'orders.pending', ship: 'orders.paid' }[step] ?? list
-    // Those of one currency and with plenty in stock.
-    case 'productId': return 'stocked'
     case 'cursor': return `${list}.cursors`
     case 'email': return path === '/auth/register' ? undefined : 'emails'
     case 'password': return 'passwords'
     case 'refreshToken': return 'refreshTokens'
-    case 'code': return 'codes'
     case 'if-match':
     case 'if-none-match': return 'tags'
-    default: return undefined
+    default: return name.endsWith('Id') || path.includes(`{${name}}`) ? `${list}.${name}` : undefined
   }
+}
+
+/** Takes what a request that would succeed has in its path and its body. */
+export function learnRequest (path: string, parameters: Record<string, string>, body: unknown): void {
+  for (const [name, value] of Object.entries(parameters)) offer(path, name, value)
+  learnFields(path, body)
+}
+
+function learnFields (path: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null) return
+  for (const [name, field] of Object.entries(value)) {
+    if (typeof field === 'object') learnFields(path, field)
+    else offer(path, name, field)
+  }
+}
+
+function offer (path: string, name: string, value: unknown): void {
+  const pool = poolFor(path, name)
+  if (pool !== undefined) remember(pool, value)
 }
 
 /** Takes what an answer has to offer. */

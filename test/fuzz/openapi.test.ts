@@ -4,9 +4,10 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import fc from 'fast-check'
 import t from 'tap'
-import { asAdmin, bearer, buildApp, injectStream, registered } from '../helpers/app.ts'
+import { bearer, buildApp, injectStream } from '../helpers/app.ts'
+import { operationsOf, type Line } from '../operations.ts'
 import { document, operations, type Operation } from './document.ts'
-import { learn, remember } from './known.ts'
+import { learn, learnRequest, remember } from './known.ts'
 import { requestsFor, type Caller, type Generated } from './requests.ts'
 
 const count = Number(process.env.FUZZ_REQUESTS ?? 1500)
@@ -15,13 +16,16 @@ const seed = Number(process.env.FUZZ_SEED ?? randomInt(2 ** 31))
 const ENDING = new Set(['endOwnSession', 'changeOwnPassword'])
 /** What is no HTTP when it succeeds: test/routes/ws.test.ts. */
 const UPGRADES = new Set(['openSocket'])
+/** Requests of each operation that are made ready. */
+const PREPARED = 5
 // An answer in 0.1 s on average would be slow; hashing passwords takes its time.
 t.setTimeout(60_000 + count * 100)
 
 // Wrong passwords are part of the game.
 const app = await buildApp(t, { LOGIN_FAILURES_MAX: 1_000_000 })
-const admin = (await asAdmin(app)).token
-const tokens: Record<Caller, string | undefined> = { admin, user: await seeded(), nobody: undefined, garbage: 'e30.e30.e30' }
+const { owner, admin, table } = await operationsOf(app)
+const tokens: Record<Caller, string | undefined> = { admin: admin.token, user: owner.token, nobody: undefined, garbage: 'e30.e30.e30' }
+await prepare(table)
 const ajv = new Ajv2020({ strict: false })
 formats.default(ajv)
 ajv.addSchema(document, 'openapi.json')
@@ -83,20 +87,18 @@ function describe ({ operation, fault, caller, url, headers, payload }: Generate
   return `${operation.operationId} by ${caller}, wrong: ${fault}: ${operation.method} ${url.slice(0, 300)} ${JSON.stringify(headers).slice(0, 300)} ${String(payload).slice(0, 300)}`
 }
 
-/** Things to meet. Gives the token of a user. */
-async function seeded (): Promise<string> {
-  const user = await registered(app)
-  for (let i = 0; i < 20; i++) {
-    const product = await app.inject({ method: 'POST', url: '/products', headers: bearer(admin), payload: { sku: `SEED-${i}`, name: 'Lamp', description: '', price: { amount: 1, currency: 'EUR' }, stock: 1_000_000 } })
-    const { id } = product.json()
-    const order = await app.inject({ method: 'POST', url: '/orders', headers: bearer(user.token), payload: { items: [{ productId: id, quantity: 1 }] } })
-    learn('/orders', order.json())
-    remember('stocked', id)
-  }
-  remember('emails', user.email)
-  remember('passwords', user.password)
-  remember('refreshTokens', user.refreshToken)
+/** Things to meet: some requests of each operation that would succeed are made ready, and not sent. */
+async function prepare (table: Record<string, Line>): Promise<void> {
   remember('tags', '*', '"1"')
-  remember('codes', 'not-found', 'out-of-stock')
-  return user.token
+  for (const { method, path } of operations) {
+    const line = table[`${method} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`]
+    if (!line) continue
+    for (let i = 0; i < PREPARED; i++) learnRequest(path, await parametersOf(path, line), await line.payload?.())
+  }
+}
+
+/** What a line has in the place of the parameters of its path. */
+async function parametersOf (path: string, line: Line): Promise<Record<string, string>> {
+  if (line.path === undefined) return line.id ? { id: await line.id() } : {}
+  return { ...new RegExp(`^${path.replaceAll(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`).exec(line.path)?.groups }
 }

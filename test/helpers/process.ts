@@ -30,10 +30,14 @@ export async function run (cwd: string, command: string, args: string[], env: Re
   return { code, output: output() }
 }
 
-/** `npm start` in a folder, until /health/ready answers with the status. Ends with the test. `command` leaves the set-up out. */
-export async function startService (t: Test, cwd: string, env: Record<string, string> = {}, status = 200, command: 'npm' | 'kit/serve' = 'npm'): Promise<Service> {
+/**
+ * `npm start` (or another script, or `kit/serve`, which leaves the set-up out) in a folder, until
+ * /health/ready answers with the status. Ends with the test.
+ */
+export async function startService (t: Test, cwd: string, env: Record<string, string> = {}, status = 200, script = 'start'): Promise<Service> {
   const port = await freePort()
-  const { child, output } = start(cwd, command === 'npm' ? command : join(cwd, command), command === 'npm' ? ['start'] : [], { PORT: String(port), ...env })
+  const [command, args]: [string, string[]] = script === 'kit/serve' ? [join(cwd, script), []] : ['npm', ['run', script]]
+  const { child, output } = start(cwd, command, args, { PORT: String(port), ...env })
   const url = `http://127.0.0.1:${port}`
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     // npm passes signals on, but it can't pass on the one that kills it.
@@ -44,7 +48,7 @@ export async function startService (t: Test, cwd: string, env: Record<string, st
   t.teardown(() => stop('SIGKILL'))
   const deadline = Date.now() + UP_MS
   while (!await answers(`${url}/health/ready`, status)) {
-    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`npm start is not ready:\n${output()}`)
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`npm run ${script} is not ready:\n${output()}`)
     await sleep(POLL_MS)
   }
   return { url, pid: child.pid ?? 0, output, stop, ended: async () => ({ code: await ended(child), output: output() }) }

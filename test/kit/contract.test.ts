@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { compareDocuments } from '../../kit/contract/compare.ts'
@@ -133,6 +133,14 @@ t.test('a release needs a version that may break, and is then what is compared w
   const remove = (document: Document) => { delete document.paths!['/products'] }
   t.equal(checkContract(folderWith(t, JSON.parse(readFileSync('package.json', 'utf8')).version, remove), true).code, 1)
   const folder = folderWith(t, '99.0.0', remove)
+  t.equal(checkContract(folder, true).code, 0)
+  t.match(checkContract(folder, false), { code: 0, lines: [/^0 breaking, 0 other/] })
+})
+
+t.test('a fork that never released has nothing to compare with: the check passes and says so, and the first release is always taken', async (t) => {
+  const folder = folderWith(t, '0.1.0', () => {})
+  rmSync(join(folder, 'openapi.released.json'))
+  t.match(checkContract(folder, false), { code: 0, lines: [/^nothing to compare with: .* npm run openapi:release/] })
   t.equal(checkContract(folder, true).code, 0)
   t.match(checkContract(folder, false), { code: 0, lines: [/^0 breaking, 0 other/] })
 })

@@ -8,6 +8,8 @@ const body = Type.Object({ text: Type.String() }, { additionalProperties: false 
 function echo (app: FastifyInstance): void {
   app.post('/echo', { config: { public: true }, schema: { hide: true, body } }, async request => request.body)
   app.post('/form', { config: { public: true }, schema: { hide: true, body, consumes: ['application/x-www-form-urlencoded'] } }, async request => request.body)
+  app.post('/any', { config: { public: true }, schema: { hide: true, body: {} } }, async request => request.body)
+  app.route({ method: ['POST', 'DELETE'], url: '/none', config: { public: true }, schema: { hide: true }, handler: async request => ({ body: request.body ?? null }) })
   app.post('/small', { config: { public: true }, bodyLimit: 10, schema: { hide: true, body } }, async request => request.body)
 }
 
@@ -52,6 +54,48 @@ t.test('NUL is refused in a query and in a form as well', async (t) => {
   t.match((await app.inject('/products?q=a%00b')).json().errors, [{ pointer: '#/query/q' }])
   t.match((await post(app, 'text=a%00b', 'application/x-www-form-urlencoded', '/form')).json().errors, [{ pointer: '#/body/text' }])
 })
+
+t.test('strings are looked at only in what fits the schema, and in a body that may offend', async (t) => {
+  const response = await post(app, `[${'"\\u0000",'.repeat(1000)}0]`)
+  t.equal(response.statusCode, 400)
+  t.match(response.json().errors, [{ pointer: '#/body', detail: 'must be object' }])
+  t.equal((await post(app, '{"text":"\\ud83d\\ude00 \\u0041"}')).json().text, '😀 A')
+})
+
+t.test('the place of an unstorable string is named', async (t) => {
+  const response = await post(app, '{"list":[1,{"a/b":["fine",{"c":"\\ud800"}]}]}', 'application/json', '/any')
+  t.match(response.json().errors, [{ pointer: '#/body/list/1/a~1b/1/c' }])
+  t.equal((await post(app, '"\\u0000"', 'application/json', '/any')).json().errors[0].pointer, '#/body')
+})
+
+t.test('a form has a thousand fields at the most', async (t) => {
+  for (const field of ['a=1', '']) {
+    const response = await post(app, `${field}&`.repeat(1000), 'application/x-www-form-urlencoded', '/form')
+    t.match(response.json(), { status: 400, code: 'MALFORMED_BODY' })
+  }
+  t.equal((await post(app, `text=a${'&x=1'.repeat(999)}`, 'application/x-www-form-urlencoded', '/form')).json().code, 'VALIDATION_FAILED')
+})
+
+const ignored: [string, Record<string, string>, string][] = [
+  ['JSON', { 'content-type': 'application/json' }, '{"a":1}'],
+  ['broken JSON', { 'content-type': 'application/json' }, '{'],
+  ['JSON that is empty', { 'content-type': 'application/json', 'content-length': '0' }, ''],
+  ['JSON that is empty, in chunks', { 'content-type': 'application/json', 'transfer-encoding': 'chunked' }, ''],
+  ['text', { 'content-type': 'text/plain' }, 'hello'],
+  ['what has no type', {}, 'hello'],
+  ['what has a malformed type', { 'content-type': 'x' }, 'hello'],
+  ['what is encoded', { 'content-type': 'application/json', 'content-encoding': 'bogus' }, 'hello'],
+  ['more than the limit', { 'content-type': 'application/json' }, 'x'.repeat(2 * 1024 * 1024)]
+]
+for (const [name, headers, payload] of ignored) {
+  t.test(`where no body is read, ${name} is ignored`, async (t) => {
+    for (const method of ['POST', 'DELETE'] as const) {
+      const response = await app.inject({ method, url: '/none', headers, payload })
+      t.same(response.json(), { body: null }, method)
+    }
+    t.equal((await app.inject({ method: 'POST', url: '/nowhere', headers, payload })).statusCode, 404)
+  })
+}
 
 const unsupported = [
   'text/plain', 'application/xml', 'application/json\ta', 'application/json garbage', 'application/jsonx', 'application/x-www-form-urlencoded',

@@ -1,4 +1,4 @@
-import { brotliDecompressSync, gunzipSync, gzipSync, zstdDecompressSync } from 'node:zlib'
+import { brotliDecompressSync, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { buildApp } from '../helpers/app.ts'
@@ -40,12 +40,32 @@ t.test('small answers and event streams are left alone', async (t) => {
   }
 })
 
-t.test('a compressed body is unpacked, and counted unpacked', async (t) => {
-  const app = await buildApp(t, {}, app => {
-    app.post('/echo', { config, schema: { hide: true } }, async request => request.body)
-  })
-  const send = (text: string, encoding = 'gzip') => app.inject({ method: 'POST', url: '/echo', payload: gzipSync(text), headers: { 'content-type': 'application/json', 'content-encoding': encoding } })
-  t.same((await send('{"text":"a"}')).json(), { text: 'a' })
-  t.equal((await send(JSON.stringify({ text: 'x'.repeat(2 * 1024 * 1024) }))).statusCode, 413, 'a bomb')
-  t.equal((await send('{"text":"a"}', 'bogus')).statusCode, 415)
+const body = { type: 'object', properties: { text: { type: 'string' } } }
+const echo = await buildApp(t, {}, app => {
+  app.post('/packed', { decompress: {}, config, schema: { hide: true, body } }, async request => request.body)
+  app.post('/plain', { config, schema: { hide: true, body } }, async request => request.body)
+})
+const send = (payload: string | Buffer, encoding: string, url = '/packed') =>
+  echo.inject({ method: 'POST', url, payload, headers: { 'content-type': 'application/json', 'content-encoding': encoding } })
+const small = '{"text":"a"}'
+
+t.test('a compressed body is unpacked where a route takes such, and counted unpacked', async (t) => {
+  for (const encoding of ['gzip', 'GZIP', 'x-gzip', 'identity, gzip']) t.same((await send(gzipSync(small), encoding)).json(), { text: 'a' }, encoding)
+  t.same((await send(zstdCompressSync(small), 'zstd')).json(), { text: 'a' })
+  t.equal((await send(gzipSync(JSON.stringify({ text: 'x'.repeat(2 * 1024 * 1024) })), 'gzip')).statusCode, 413, 'a bomb')
+  for (const encoding of ['bogus', 'gzip, gzip']) t.equal((await send(gzipSync(small), encoding)).statusCode, 415, encoding)
+})
+
+t.test('elsewhere it is not even unpacked', async (t) => {
+  for (const encoding of ['gzip', 'zstd', 'bogus']) {
+    const response = await send(gzipSync(small), encoding, '/plain')
+    t.equal(response.statusCode, 415, encoding)
+    t.equal(response.headers['accept-encoding'], 'identity')
+  }
+})
+
+t.test('identity is no encoding', async (t) => {
+  for (const url of ['/packed', '/plain']) {
+    for (const encoding of ['identity', 'Identity', 'identity, identity']) t.same((await send(small, encoding, url)).json(), { text: 'a' }, `${url} ${encoding}`)
+  }
 })

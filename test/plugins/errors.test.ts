@@ -98,6 +98,8 @@ t.test('nothing in a body is coerced', async (t) => {
 
 const raw = (kind: string) => ({ name: 'PrismaClientKnownRequestError', code: 'P2010', meta: { driverAdapterError: { cause: { kind } } } })
 
+const sqlState = (originalCode: string) => ({ name: 'PrismaClientKnownRequestError', code: 'P2039', meta: { driverAdapterError: { cause: { kind: 'postgres', originalCode } } } })
+
 const database: [name: string, error: object, status: number, code: string][] = [
   ['a unique violation no service translated', { name: 'PrismaClientKnownRequestError', code: 'P2002' }, 409, 'CONFLICT'],
   ['a foreign key', { name: 'PrismaClientKnownRequestError', code: 'P2003' }, 409, 'CONFLICT'],
@@ -110,6 +112,13 @@ const database: [name: string, error: object, status: number, code: string][] = 
   ['a full pool', { message: 'timeout exceeded when trying to connect' }, 503, 'UNAVAILABLE'],
   ['a connection that broke', { message: 'Connection terminated unexpectedly' }, 503, 'UNAVAILABLE'],
   ['too many connections', { name: 'DriverAdapterError', cause: { originalCode: '53300' } }, 503, 'UNAVAILABLE'],
+  ['a lock that is not let go of', sqlState('55P03'), 503, 'CONTENTION'],
+  ['a statement that takes too long', sqlState('57014'), 503, 'UNAVAILABLE'],
+  ['a server that has become a standby', sqlState('25006'), 503, 'UNAVAILABLE'],
+  ['a transaction that was idle', sqlState('25P03'), 503, 'UNAVAILABLE'],
+  ['a session that was idle', sqlState('57P05'), 503, 'UNAVAILABLE'],
+  ['a lock in raw SQL', { ...sqlState('55P03'), code: 'P2010' }, 503, 'CONTENTION'],
+  ['a transaction that takes too long', { name: 'PrismaClientKnownRequestError', code: 'P2028' }, 503, 'UNAVAILABLE'],
   ['SQL that is wrong', { name: 'PrismaClientKnownRequestError', code: 'P2010' }, 500, 'INTERNAL_ERROR']
 ]
 let fault = new Error()
@@ -131,4 +140,17 @@ t.test('a long message is clipped to what the schema of problems allows', async 
     app.get('/long', { config, schema }, async () => { throw new DomainError('NOT_FOUND', 'x'.repeat(10_000)) })
   })
   t.equal((await app.inject('/long')).json().detail.length, 4096)
+})
+
+t.test('a 401 always says how to authenticate, whoever answers it', async (t) => {
+  const app = await buildApp(t, {}, app => {
+    app.get('/said', { config, schema }, async (_request, reply) => reply.header('www-authenticate', 'Bearer error="invalid_token"').problem(401))
+  })
+  const login = await app.inject({ method: 'POST', url: '/auth/login', payload: { email: 'nobody@example.com', password: 'x' } })
+  const refresh = await app.inject({ method: 'POST', url: '/auth/refresh', payload: { refreshToken: 'x' } })
+  for (const response of [login, refresh]) {
+    t.equal(response.statusCode, 401)
+    t.equal(response.headers['www-authenticate'], 'Bearer')
+  }
+  t.equal((await app.inject('/said')).headers['www-authenticate'], 'Bearer error="invalid_token"')
 })

@@ -43,9 +43,21 @@ t.test('HEAD answers as GET does, without a body', async (t) => {
 t.test('paths are matched exactly: no trailing slash, no other case, no encoded detour', async (t) => {
   const app = await buildApp(t)
   for (const url of ['/products/', '/Products', '//products', '/users/me/']) {
-    t.equal((await app.inject(url)).statusCode, url === '/products/' ? 400 : 404, url)
+    t.equal((await app.inject(url)).statusCode, 404, url)
   }
   t.equal((await app.inject('/%75sers/me')).statusCode, 401, 'an encoded spelling meets the same guard')
+})
+
+t.test('a parameter of a path is never empty: 404, whatever the method and whoever asks', async (t) => {
+  const app = await buildApp(t)
+  const requests = [['GET', '/products/'], ['HEAD', '/products/'], ['PATCH', '/products/'], ['DELETE', '/products/?x=1'], ['PUT', '/products/'], ['OPTIONS', '/products/'], ['GET', '/orders/'], ['POST', '/orders//pay'], ['GET', '/problems/']] as const
+  for (const [method, url] of requests) {
+    const response = await app.inject({ method, url })
+    t.equal(response.statusCode, 404, `${method} ${url}`)
+    t.equal(response.headers.allow, undefined)
+    if (method !== 'HEAD') t.equal(response.json().code, 'NOT_FOUND')
+  }
+  t.equal((await app.inject('/docs/static/')).statusCode, 200, 'the rest of a path may be nothing')
 })
 
 t.test('a malformed URL is a 400 problem', async (t) => {

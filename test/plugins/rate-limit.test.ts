@@ -45,3 +45,10 @@ t.test('login has a tighter count of its own', async (t) => {
   t.equal((await login()).statusCode, 429)
   t.equal((await app.inject('/products')).statusCode, 200, 'the rest goes on')
 })
+
+t.test('logout has one as well', async (t) => {
+  const app = await buildApp(t, { AUTH_RATE_LIMIT_MAX: 1 })
+  const logout = () => app.inject({ method: 'POST', url: '/auth/logout', payload: { refreshToken: 'x' } })
+  t.equal((await logout()).statusCode, 204)
+  t.equal((await logout()).statusCode, 429)
+})

@@ -46,7 +46,7 @@ t.test('a listed origin gets its own name back, with credentials', async (t) => 
 
 t.test('errors carry the CORS headers too, or the page could not read them', async (t) => {
   const app = await buildApp(t, origins)
-  for (const url of ['/users/me', '/nowhere']) {
+  for (const url of ['/users/me', '/nowhere', '/products/%E0%A4%A', `/products/${'x'.repeat(300)}`]) {
     const { headers } = await app.inject({ url, headers: { origin: 'https://app.example' } })
     t.equal(headers['access-control-allow-origin'], 'https://app.example', url)
   }
@@ -54,6 +54,7 @@ t.test('errors carry the CORS headers too, or the page could not read them', asy
 
 t.test('other origins get no CORS header at all', async (t) => {
   const app = await buildApp(t, origins)
+  t.same(corsHeaders((await app.inject({ url: '/products/%E0%A4%A', headers: { origin: 'https://evil.example' } })).headers), [])
   for (const origin of ['https://evil.example', 'https://app.example.evil.com', 'http://app.example', 'https://APP.example', 'null']) {
     const response = await app.inject({ url: '/products', headers: { origin } })
     t.same(corsHeaders(response.headers), [], origin)

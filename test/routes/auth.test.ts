@@ -241,3 +241,11 @@ t.test('each address may try only so often, each route by itself', async (t) => 
   t.equal((await attempt('refresh', { refreshToken: 'unknown' })).statusCode, 401)
   t.equal((await app.inject('/products')).statusCode, 200)
 })
+
+t.test('strangers send 16 KiB at the most, and nothing compressed', async (t) => {
+  for (const path of ['register', 'login', 'refresh', 'logout']) {
+    const send = (payload: string, headers = {}) => app.inject({ method: 'POST', url: `/auth/${path}`, payload, headers: { 'content-type': 'application/json', ...headers } })
+    t.equal((await send(`[${'0,'.repeat(8192)}0]`)).statusCode, 413, path)
+    t.equal((await send('{}', { 'content-encoding': 'gzip' })).statusCode, 415, path)
+  }
+})

@@ -1,3 +1,4 @@
+import { createHook } from 'node:async_hooks'
 import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
@@ -38,6 +39,8 @@ t.test('headers of 20 KB are a 431 problem', async (t) => {
 for (const [name, text] of [
   ['what is not HTTP', 'hello\r\n\r\n'],
   ['two lengths', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n'],
+  ['two hosts', 'GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n'],
+  ['a host that is none', 'GET / HTTP/1.1\r\nHost: a b/<x>\r\nConnection: close\r\n\r\n'],
   ['no host', 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n'],
   ['a NUL in a header', 'GET / HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n']
 ] as const) {
@@ -54,6 +57,36 @@ t.test('without a Host, the answer has the headers of any other', async (t) => {
   const answer = await raw(app, 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n')
   t.match(answer, /x-content-type-options: nosniff/i)
   t.match(answer, /x-request-id: /i)
+})
+
+t.test('a host is a name or an address, with or without a port', async (t) => {
+  const app = await listening(t)
+  for (const host of ['example.com', 'example.com:3000', 'EXAMPLE.com.', '127.0.0.1:80', '[::1]:3000', 'xn--bcher-kva.example', 'my_host', '']) {
+    t.match(await raw(app, `GET /health/live HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`), /^HTTP\/1.1 200 /, host)
+  }
+  t.match(await raw(app, 'GET /health/live HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 /, 'HTTP/1.0 has none')
+})
+
+t.test('what was asked before garbage is answered before the garbage is', async (t) => {
+  const app = await buildApp(t, {}, app => {
+    app.post('/slow', { config: { public: true }, schema: { hide: true } }, async () => {
+      await new Promise(resolve => setTimeout(resolve, 100))
+      return { done: true }
+    })
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const slow = 'POST /slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}'
+  for (const count of [1, 2]) {
+    const statuses = (await raw(app, `${slow.repeat(count)}GARBAGE\r\n\r\n`)).match(/HTTP\/1.1 \d+/g)
+    t.same(statuses, [...Array.from({ length: count }, () => 'HTTP/1.1 200'), 'HTTP/1.1 400'])
+  }
+})
+
+t.test('a body that breaks off into garbage is refused at once', async (t) => {
+  const app = await listening(t)
+  const answer = await raw(app, 'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"emaGARBAGE\r\n\r\n')
+  t.match(answer, /^HTTP\/1.1 400 /)
+  t.equal(answer.match(/HTTP\/1.1/g)?.length, 1)
 })
 
 t.test('an unknown expectation is ignored', async (t) => {
@@ -107,4 +140,25 @@ t.test('requests under way at shutdown are answered', async (t) => {
   await new Promise(resolve => setTimeout(resolve, 100))
   await app.close()
   t.match(await answer, /200 OK[^]*\{"done":true\}/)
+})
+
+t.test('passwords of clients that hung up are not checked, and a long line is a 503 problem', async (t) => {
+  let derivations = 0
+  const hook = createHook({ init: (_id, type) => { if (/argon2/i.test(type)) derivations++ } }).enable()
+  t.teardown(() => hook.disable())
+  const app = await listening(t)
+  const { port } = app.server.address() as AddressInfo
+  const body = JSON.stringify({ email: 'ada@example.com', password: 'correct horse battery', name: 'Ada' })
+  const { promise: refused, resolve } = Promise.withResolvers<void>()
+  const sockets = Array.from({ length: 150 }, () => {
+    const socket = connect(port, '127.0.0.1').on('error', () => {})
+    socket.write(`POST /auth/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+    socket.on('data', chunk => { if (/^HTTP\/1.1 503 [^]*"TOO_BUSY"/.test(String(chunk))) resolve() })
+    return socket
+  })
+  await refused
+  await Promise.all(sockets.map(socket => new Promise(resolve => socket.on('close', resolve).destroy())))
+  // Would come behind them in line.
+  t.ok((await registered(app)).token)
+  t.ok(derivations < 50, `${derivations} of 150`)
 })

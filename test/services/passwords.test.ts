@@ -59,3 +59,29 @@ t.test('of a rush of hashes each gets its turn, also after one that failed', asy
   const results = await Promise.allSettled([impossible, hash, impossible, hash, hash, impossible, hash].map(each => verifyPassword(PASSWORD, each)))
   t.same(results.map(({ status }) => status), ['rejected', 'fulfilled', 'rejected', 'fulfilled', 'fulfilled', 'rejected', 'fulfilled'])
 })
+
+/** Hashes that are asked for at once: the first two run, the others are in line. */
+const rush = (count: number, signal?: AbortSignal) => Array.from({ length: count }, () => hashPassword(PASSWORD, signal))
+
+t.test('behind fifty in line nobody is let in', async (t) => {
+  const results = await Promise.allSettled(rush(60))
+  const refused = results.flatMap(result => result.status === 'rejected' ? [result.reason as object] : [])
+  t.equal(refused.length, 8)
+  for (const reason of refused) t.match(reason, { code: 'TOO_BUSY', retryAfter: 2 })
+  t.ok(await hashPassword(PASSWORD), 'and later all is as before')
+})
+
+t.test('who is gone loses the place in line, and makes room', async (t) => {
+  let derivations = 0
+  const hook = createHook({ init: (_id, type) => { if (/argon2/i.test(type)) derivations++ } }).enable()
+  t.teardown(() => hook.disable())
+  const running = rush(2)
+  const gone = new AbortController()
+  const abandoned = rush(50, gone.signal)
+  gone.abort()
+  const later = rush(1)
+  t.ok((await Promise.allSettled(abandoned)).every(({ status }) => status === 'rejected'))
+  await Promise.all([...running, ...later])
+  t.equal(derivations, 3)
+  await t.rejects(hashPassword(PASSWORD, gone.signal), { code: 'TOO_BUSY' })
+})

@@ -55,7 +55,7 @@ const me: FastifyPluginAsyncTypebox = async fastify => {
     }
   }, async (request, reply) => {
     const policy = { maxFailures: config.LOGIN_FAILURES_MAX, failuresWindow: config.LOGIN_FAILURES_WINDOW }
-    await changePassword(prisma, { userId: request.user.id, client: request.ip, ...request.body }, policy)
+    await changePassword(prisma, { userId: request.user.id, client: request.ip, ...request.body, signal: request.signal }, policy)
     return reply.code(204).send()
   })
 }

@@ -1,0 +1,60 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { Redis } from 'ioredis'
+import type { Listener, Source } from './listener.ts'
+
+const FIRST_BACKOFF_MS = 100
+const MAX_BACKOFF_MS = 5_000
+/** What is not announced by then is found by those who look now and then. */
+const ANNOUNCE_MS = 2_000
+
+/** Wakes the processes up through Redis. */
+export interface RedisChannel {
+  /** Calls `onWake` when a process announces events, and after each (re)connection, as it may have missed one. */
+  listen: (onWake: () => void) => Listener
+  /** Tells all processes that there are new events. */
+  announce: () => void
+  close: () => void
+}
+
+/** The channel of a database. Without Redis nothing is lost: processes look for events now and then. */
+export function redisChannel (url: string, source: Source, log: FastifyBaseLogger): RedisChannel {
+  const channel = channelOf(source)
+  const publisher = connection()
+
+  function connection (): Redis {
+    const redis = new Redis(url, {
+      lazyConnect: true,
+      maxRetriesPerRequest: 1,
+      commandTimeout: ANNOUNCE_MS,
+      // Each connection subscribes when it is ready, the first as those after it.
+      autoResubscribe: false,
+      retryStrategy: times => Math.min(FIRST_BACKOFF_MS * 2 ** times, MAX_BACKOFF_MS)
+    })
+    let isAway = false
+    redis.on('error', error => {
+      if (!isAway) log.warn({ err: error }, 'Redis is away: asking for events now and then')
+      isAway = true
+    })
+    redis.on('ready', () => { isAway = false })
+    return redis
+  }
+
+  function listen (onWake: () => void): Listener {
+    const subscriber = connection()
+    subscriber.on('message', onWake)
+    subscriber.on('ready', () => subscriber.subscribe(channel).then(onWake, () => {}))
+    subscriber.connect().catch(() => {})
+    return { close: async () => subscriber.disconnect() }
+  }
+
+  return {
+    listen,
+    announce: () => { publisher.publish(channel, '').catch(() => {}) },
+    close: () => publisher.disconnect()
+  }
+}
+
+/** Services that share a Redis have channels of their own. */
+export function channelOf ({ url, schema = 'public' }: Source): string {
+  return `keel:events:${new URL(url).pathname.slice(1)}:${schema}`
+}

@@ -1,0 +1,39 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { failuresOf } from '../../kit/failures.ts'
+import { copyOfCheckout, run } from '../helpers/process.ts'
+
+/** Runs tap on a test file as `npm test` does, in a copy of the checkout. */
+async function runTest (t: Test, source: string) {
+  const folder = copyOfCheckout(t)
+  mkdirSync(join(folder, 'test'))
+  writeFileSync(join(folder, 'test/some.test.ts'), `import t from 'tap'\n${source}`)
+  return await run(folder, 'node_modules/.bin/node', ['kit/test-run.ts', '--disable-coverage', '--reporter=tap'])
+}
+
+t.test('a run that failed ends with what failed, by file and name', async (t) => {
+  const { code, output } = await runTest(t, `
+    t.test('a thing', async t => {
+      t.ok(true, 'is fine')
+      await t.test('of ours', async t => { t.equal('not ok 1 - quoted', 2, 'is not so') })
+      await t.test('of others', async () => { throw new Error('broken') })
+    })
+    t.test('a good one', async t => { t.ok(false, 'for later', { todo: true }) })
+    t.equal(1, 2, 'at the top')
+  `)
+  t.equal(code, 1)
+  t.match(output, /\nWhat failed:\n {2}test\/some\.test\.ts\n {4}- a thing › of ours › is not so\n {4}- a thing › of others › broken\n {4}- at the top\n$/)
+})
+
+t.test('a run that passed says nothing more', async (t) => {
+  const { code, output } = await runTest(t, "t.ok(true, 'is fine')")
+  t.equal(code, 0)
+  t.notMatch(output, /What failed/)
+})
+
+t.test('tests that ran at once are told apart, and a file that breaks off is told', async (t) => {
+  const buffered = 'not ok 1 - all # time=9ms {\n    not ok 1 - one {\n        not ok 1 - is wrong\n          ---\n          not ok 2 - quoted\n          ...\n        1..1\n    }\n    ok 2 - two {\n        ok 1 - is right\n        1..1\n    }\n    1..2\n}\n'
+  t.same(failuresOf(`${buffered}1..1\n`), ['all › one › is wrong'])
+  t.same(failuresOf('TAP version 14\nok 1 - fine\n'), ['did not come to its end'])
+})

@@ -1,0 +1,90 @@
+// Every operation: who may call it, and a request of it that succeeds. test/authorization.test.ts calls each as
+// everyone; test/fuzz/ takes from here what there is to ask for. A route without a line fails both by its name.
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { asAdmin, bearer, newProduct, registered } from './helpers/app.ts'
+
+/** The statuses for nobody, for an expired token, another user, the user that owns the resource, and an admin. */
+export type Statuses = [nobody: number, expired: number, other: number, owner: number, admin: number]
+
+const everyone = (status: number): Statuses => [status, status, status, status, status]
+const signedIn = (status: number): Statuses => [401, 401, status, status, status]
+const ownerAndAdmin = (status: number): Statuses => [401, 401, 404, status, status]
+const admins = (status: number): Statuses => [401, 401, 403, 403, status]
+
+/** Who may call an operation, and a request that would succeed, made anew for each call: its `id` goes into the path. */
+export interface Line { answers: Statuses, id?: () => Promise<string>, path?: string, headers?: Record<string, string>, payload?: () => object | Promise<object> }
+
+/** The users that the operations are called as, and a line for each operation. */
+export async function operationsOf (app: FastifyInstance) {
+  const [owner, other, admin] = [await registered(app), await registered(app), await asAdmin(app)]
+  const ordered = await newProduct(app, { stock: 1_000_000 })
+  const credentials = { email: owner.email, password: owner.password }
+  const session = async () => ({ refreshToken: (await registered(app)).refreshToken })
+  /** The newest session of the owner, begun for the occasion. */
+  const ownSession = async () => {
+    const { accessToken } = (await app.inject({ method: 'POST', url: '/auth/login', payload: credentials })).json()
+    const { items } = (await app.inject({ url: '/users/me/sessions', headers: bearer(accessToken) })).json() as { items: { id: string, current: boolean }[] }
+    return items.find(({ current }) => current)?.id ?? ''
+  }
+  const newAccount = () => ({ ...credentials, email: `${randomUUID()}@example.com`, name: 'New' })
+  const aProduct = async () => (await newProduct(app)).id
+  const someProduct = () => ({ sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1, currency: 'EUR' }, stock: 1 })
+  const ifMatch = { 'if-match': '*' }
+  const items = () => ({ items: [{ productId: ordered.id, quantity: 1 }] })
+  const pending = async () => (await app.inject({ method: 'POST', url: '/orders', headers: bearer(owner.token), payload: items() })).json().id as string
+  const paid = async () => {
+    const id = await pending()
+    await app.inject({ method: 'POST', url: `/orders/${id}/pay`, headers: bearer(owner.token) })
+    return id
+  }
+
+  const table: Record<string, Line> = {
+    'GET /.well-known/jwks.json': { answers: everyone(200) },
+    'GET /problems': { answers: everyone(200) },
+    'GET /problems/:code': { answers: everyone(200), path: '/problems/not-found' },
+    'GET /health/live': { answers: everyone(200) },
+    'GET /health/ready': { answers: everyone(200) },
+
+    'GET /openapi.json': { answers: everyone(200) },
+    'GET /asyncapi.json': { answers: everyone(200) },
+    'GET /docs/': { answers: everyone(200) },
+    'GET /docs/json': { answers: everyone(200) },
+    'GET /docs/yaml': { answers: everyone(200) },
+    'GET /docs/static/index.html': { answers: everyone(302) },
+    'GET /docs/static/swagger-initializer.js': { answers: everyone(200) },
+    'GET /docs/static/*': { answers: everyone(200), path: '/docs/static/swagger-ui.css' },
+
+    'POST /auth/register': { answers: everyone(201), payload: newAccount },
+    'POST /auth/login': { answers: everyone(200), payload: () => credentials },
+    'POST /auth/refresh': { answers: everyone(200), payload: session },
+    'POST /auth/logout': { answers: everyone(204), payload: session },
+
+    'GET /users/me': { answers: signedIn(200) },
+    'GET /users/me/sessions': { answers: signedIn(200) },
+    'DELETE /users/me/sessions/:id': { answers: [401, 401, 404, 204, 404], id: ownSession },
+    'PUT /users/me/password': { answers: signedIn(204), payload: () => ({ currentPassword: credentials.password, newPassword: credentials.password }) },
+    'PATCH /users/me': { answers: signedIn(200), payload: () => ({ name: 'Renamed' }) },
+    'GET /users': { answers: admins(200) },
+
+    'GET /products': { answers: everyone(200) },
+    'GET /products/:id': { answers: everyone(200), id: async () => ordered.id },
+    'POST /products': { answers: admins(201), payload: someProduct },
+    'PATCH /products/:id': { answers: admins(200), id: aProduct, headers: ifMatch, payload: () => ({ stock: 7 }) },
+    'DELETE /products/:id': { answers: admins(204), id: aProduct, headers: ifMatch },
+
+    'GET /orders': { answers: signedIn(200) },
+    'POST /orders': { answers: signedIn(201), payload: items },
+    'GET /orders/events': { answers: signedIn(200) },
+    'GET /orders/:id': { answers: ownerAndAdmin(200), id: pending },
+    'POST /orders/:id/pay': { answers: ownerAndAdmin(200), id: pending },
+    'POST /orders/:id/cancel': { answers: ownerAndAdmin(200), id: pending },
+    'POST /orders/:id/ship': { answers: admins(200), id: paid },
+
+    // Over a real connection: test/plugins/websocket-admission.test.ts.
+    'GET /ws': { answers: signedIn(426) },
+    'POST /ws/tickets': { answers: signedIn(201) }
+  }
+
+  return { owner, other, admin, table }
+}

@@ -1,0 +1,196 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import type { ConsumerDefinition, EventHandler, StoredEvent } from '../../plugins/events/index.ts'
+import { inTransaction } from '../../services/database.ts'
+import { recordEvent, trimEvents } from '../../services/events.ts'
+import { buildApp } from '../helpers/app.ts'
+import { until } from '../helpers/jobs.ts'
+
+const web = await buildApp(t)
+const { prisma } = web
+
+let consumers = 0
+/** A consumer of its own for a test. */
+const newConsumer = () => `test-${++consumers}`
+const numberOf = ({ json }: StoredEvent) => (JSON.parse(json) as { n: number }).n
+
+async function record (n: number, subject: string = randomUUID()): Promise<void> {
+  await inTransaction(prisma, tx => recordEvent(tx, { type: 'thing.changed', subject, data: { n } }))
+}
+
+/** A process that consumes, and the numbers of the events that it was handed. */
+async function consume (t: Test, name: string, handler: EventHandler = async () => {}, options: Partial<ConsumerDefinition> = {}, config = {}): Promise<{ app: FastifyInstance, handed: number[] }> {
+  const handed: number[] = []
+  const app = await buildApp(t, { ROLE: 'all', ...config }, fastify => fastify.consumeEvents({
+    name,
+    backoffMs: 5,
+    ...options,
+    handler: async (event, tx) => { handed.push(numberOf(event)); await handler(event, tx) }
+  }))
+  return { app, handed }
+}
+
+/** A handler's trace in the database: made through its transaction, it is there as often as the event was handled. */
+const leaveTrace = (name: string): EventHandler => async (event, tx) => {
+  await tx.mail.create({ data: { id: randomUUID(), recipient: name, subject: String(numberOf(event)), text: '' } })
+}
+const traces = async (name: string) => (await prisma.mail.findMany({ where: { recipient: name }, orderBy: { createdAt: 'asc' } })).map(({ subject }) => Number(subject))
+const failures = async (name: string) => await prisma.eventFailure.findMany({ where: { consumer: name }, orderBy: { position: 'asc' } })
+/** What `npm run kit -- events retry` does. */
+const retry = async (name: string) => await prisma.eventFailure.updateMany({ where: { consumer: name }, data: { isDue: true } })
+const count = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index)
+
+t.test('a consumer is handed every event from its registration on, in order, also those of when none was running', async t => {
+  const name = newConsumer()
+  await record(0)
+  const first = await consume(t, name)
+  for (const n of [1, 2, 3]) await record(n)
+  await until(() => first.handed.length === 3)
+  await first.app.close()
+  for (const n of [4, 5]) await record(n)
+  const second = await consume(t, name)
+  await until(() => second.handed.length === 2)
+  t.same([...first.handed, ...second.handed], [1, 2, 3, 4, 5])
+})
+
+t.test('a new one may begin at the beginning of what is kept', async t => {
+  await prisma.$transaction(tx => trimEvents(tx, new Date(Date.now() + 1000)))
+  await record(1)
+  const { handed } = await consume(t, newConsumer(), undefined, { from: 'beginning' })
+  await until(() => handed.includes(1))
+})
+
+t.test('a web process registers and does not consume', async t => {
+  const name = newConsumer()
+  const { handed: none } = await consume(t, name, undefined, {}, { ROLE: 'web' })
+  await record(1)
+  const { handed } = await consume(t, name, undefined, {}, { ROLE: 'worker' })
+  await until(() => handed.length === 1)
+  t.same(none, [])
+})
+
+t.test('of several processes one has the turn: each event is handed over once, in order', async t => {
+  for (const batch of [1, 20]) {
+    await t.test(`${batch} at a time`, async t => {
+      const name = newConsumer()
+      const processes = await Promise.all([1, 2, 3].map(() => consume(t, name, leaveTrace(name), { batch })))
+      await Promise.all(count(1, 150).map(n => record(n)))
+      await until(async () => (await traces(name)).length >= 150)
+      const logged = await prisma.event.findMany({ orderBy: { position: 'desc' }, take: 150 })
+      t.same(await traces(name), logged.map(({ data }) => (data as { n: number }).n).reverse())
+      t.equal(processes.flatMap(({ handed }) => handed).length, 150)
+    })
+  }
+})
+
+t.test('a handler that fails is tried again; what it wrote through its transaction is there once', async t => {
+  const name = newConsumer()
+  let failed = 0
+  const { handed } = await consume(t, name, async (event, tx) => {
+    await leaveTrace(name)(event, tx)
+    if (numberOf(event) === 2 && ++failed < 4) throw new Error('not yet')
+  }, { batch: 10 })
+  for (const n of [1, 2, 3]) await record(n)
+  await until(async () => (await traces(name)).length === 3)
+  t.same(await traces(name), [1, 2, 3])
+  t.equal(handed.filter(n => n === 2).length, 4)
+  t.same(await failures(name), [])
+})
+
+t.test('a poison event is set aside with the reason, and the others go on', async t => {
+  const name = newConsumer()
+  let isPoison = true
+  const { handed } = await consume(t, name, async (event, tx) => {
+    await leaveTrace(name)(event, tx)
+    if (numberOf(event) === 2 && isPoison) throw new RangeError('poison\0')
+  }, { batch: 10, attempts: 3 })
+  const subject = randomUUID()
+  for (const [n, about] of [[1], [2, subject], [3], [4, subject], [5]] as [number, string?][]) await record(n, about)
+  await until(async () => (await traces(name)).includes(5))
+  t.same(await traces(name), [1, 3, 5])
+
+  await t.test('later events of its subject wait behind it', async t => {
+    await until(async () => (await failures(name)).length === 2)
+    t.match(await failures(name), [
+      { type: 'thing.changed', subject, error: 'RangeError: poison', isDue: false, json: /"n":2/ },
+      { type: 'thing.changed', subject, error: null, isDue: true, json: /"n":4/ }
+    ])
+    t.notOk(handed.includes(4))
+  })
+
+  await t.test('trimming the log takes nothing from them', async () => {
+    await prisma.$transaction(tx => trimEvents(tx, new Date(Date.now() + 1000)))
+  })
+
+  await t.test('a retry that fails leaves them where they are, with the newer reason', async t => {
+    const before = (await failures(name))[0]?.failedAt
+    await retry(name)
+    await until(async () => (await failures(name))[0]?.failedAt.getTime() !== before?.getTime())
+    t.match(await failures(name), [{ isDue: false }, { isDue: true }])
+  })
+
+  await t.test('a retry that works handles them in their order, and then the subject goes on', async t => {
+    isPoison = false
+    await record(6, subject)
+    await until(async () => (await failures(name)).length === 3)
+    await retry(name)
+    await until(async () => (await failures(name)).length === 0)
+    await record(7, subject)
+    await until(async () => (await traces(name)).includes(7))
+    t.same((await traces(name)).slice(3), [2, 4, 6, 7])
+  })
+})
+
+t.test('an error of the surroundings sets nothing aside: it is tried until it works', async t => {
+  const name = newConsumer()
+  let failed = 0
+  const { handed } = await consume(t, name, async () => {
+    if (++failed < 8) throw Object.assign(new Error('no connection'), { statusCode: 503 })
+  }, { attempts: 2 })
+  await record(1)
+  await until(() => handed.length === 8)
+  t.same(await failures(name), [])
+})
+
+t.test('at shutdown the current event is finished, and no other begun', async t => {
+  const name = newConsumer()
+  const [begun, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  await (await consume(t, name)).app.close()
+  for (const n of [1, 2]) await record(n)
+  const { app, handed } = await consume(t, name, async (event, tx) => {
+    begun.resolve()
+    await finish.promise
+    await leaveTrace(name)(event, tx)
+  })
+  await begun.promise
+  const closed = app.close()
+  finish.resolve()
+  await closed
+  t.same(handed, [1])
+  t.same(await traces(name), [1])
+})
+
+t.test('the log is kept for what a consumer still has to handle, and no longer', async t => {
+  const name = newConsumer()
+  await prisma.eventConsumer.deleteMany()
+  const { app } = await consume(t, name)
+  await app.close()
+  await record(1)
+  const trim = () => prisma.$transaction(tx => trimEvents(tx, new Date(Date.now() + 1000)))
+  await trim()
+  t.equal(await prisma.event.count(), 1)
+  const { handed } = await consume(t, name)
+  await until(() => handed.length === 1)
+  await until(async () => await trim() === 1)
+})
+
+t.test('a consumer is declared once, and before the service is ready', async t => {
+  const name = newConsumer()
+  const { app } = await consume(t, name)
+  t.throws(() => app.consumeEvents({ name: 'late', handler: async () => {} }), /declared too late/)
+  await t.rejects(buildApp(t, {}, fastify => {
+    fastify.consumeEvents({ name, handler: async () => {} })
+    fastify.consumeEvents({ name, handler: async () => {} })
+  }), /declared twice/)
+})

@@ -1,0 +1,74 @@
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import type { FastifyInstance } from 'fastify'
+import { asAdmin, bearer, buildApp, newProduct, registered, testDatabase } from '../helpers/app.ts'
+
+/** A lock needs another session, and the embedded database has one. */
+const skip = process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set'
+
+/** Another session with a transaction of its own, until the test ends. */
+async function otherSession (t: Test, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: await testDatabase() })
+  await client.connect()
+  t.teardown(() => client.end())
+  await client.query('BEGIN')
+  await client.query(sql)
+}
+
+async function setting (app: FastifyInstance, name: string): Promise<string | undefined> {
+  const [row] = await app.prisma.$queryRawUnsafe<{ value: string }[]>(`SELECT current_setting('${name}') AS value`)
+  return row?.value
+}
+
+t.test('what another session has locked is 503 CONTENTION, and others are answered meanwhile', { skip }, async (t) => {
+  const app = await buildApp(t, { DATABASE_LOCK_TIMEOUT: 300, DATABASE_POOL_MAX: 3 })
+  const { id } = await newProduct(app)
+  const admin = bearer((await asAdmin(app)).token)
+  const headers = bearer((await registered(app)).token)
+  await otherSession(t, `SELECT 1 FROM products WHERE id = '${id}' FOR UPDATE`)
+  const waiting = [
+    app.inject({ method: 'PATCH', url: `/products/${id}`, headers: { ...admin, 'if-match': '*' }, payload: { stock: 1 } }),
+    app.inject({ method: 'DELETE', url: `/products/${id}`, headers: { ...admin, 'if-match': '*' } }),
+    ...['a', 'b', 'c'].map(key => app.inject({ method: 'POST', url: '/orders', headers: { ...headers, 'idempotency-key': key }, payload: { items: [{ productId: id, quantity: 1 }] } }))
+  ]
+  t.equal((await app.inject(`/products/${id}`)).statusCode, 200, 'with more that wait than there are connections')
+  for (const response of await Promise.all(waiting)) {
+    t.equal(response.statusCode, 503)
+    t.equal(response.json().code, 'CONTENTION')
+    t.equal(response.headers['retry-after'], '1')
+  }
+  t.equal((await app.inject({ url: '/orders', headers })).json().items.length, 0, 'and nothing was done')
+})
+
+t.test('a statement that takes too long is 503 UNAVAILABLE', { skip }, async (t) => {
+  const app = await buildApp(t, { DATABASE_STATEMENT_TIMEOUT: 100 }, app => {
+    app.get('/slow', { config: { public: true }, schema: { hide: true } }, async () => await app.prisma.$queryRaw`SELECT pg_sleep(60)::text`)
+  })
+  const response = await app.inject('/slow')
+  t.equal(response.statusCode, 503)
+  t.match(response.json(), { code: 'UNAVAILABLE', detail: 'The database did not do this in time.' })
+})
+
+t.test('every session has the limits', { skip }, async (t) => {
+  const app = await buildApp(t)
+  t.equal(await setting(app, 'lock_timeout'), '5s')
+  t.equal(await setting(app, 'statement_timeout'), '15s')
+  t.equal(await setting(app, 'idle_in_transaction_session_timeout'), '30s')
+})
+
+t.test('0s leaves a limit to the database; with all of them no start-up option is sent', { skip }, async (t) => {
+  const app = await buildApp(t, { DATABASE_LOCK_TIMEOUT: 0, DATABASE_STATEMENT_TIMEOUT: 0, DATABASE_IDLE_TRANSACTION_TIMEOUT: 0 })
+  for (const name of ['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout']) t.equal(await setting(app, name), '0', name)
+})
+
+t.test('what the URL says itself counts, and its schema is found', { skip }, async (t) => {
+  const url = new URL(await testDatabase())
+  url.searchParams.set('options', '-c lock_timeout=1234ms -c work_mem=8MB')
+  url.searchParams.set('schema', 'public')
+  const app = await buildApp(t, { DATABASE_URL: url.href })
+  t.equal(await setting(app, 'lock_timeout'), '1234ms')
+  t.equal(await setting(app, 'work_mem'), '8MB')
+  t.equal(await setting(app, 'statement_timeout'), '15s')
+  t.equal(await setting(app, 'search_path'), 'public')
+  t.equal((await app.inject('/products')).statusCode, 200)
+})

@@ -1,0 +1,118 @@
+// Processes that wake each other up through Redis. Each test has a Redis of its own, if it is installed.
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { channelOf } from '../../plugins/events/redis-listener.ts'
+import { inTransaction } from '../../services/database.ts'
+import { recordEvent } from '../../services/events.ts'
+import { buildApp, registered } from '../helpers/app.ts'
+import { freePort } from '../helpers/process.ts'
+
+const isInstalled = spawnSync('redis-server', ['--version']).status === 0
+const options = { skip: isInstalled ? false : 'redis-server is not installed' }
+
+interface Server { url: string, stop: () => Promise<void>, start: () => Promise<void> }
+
+async function redisServer (t: Test): Promise<Server> {
+  const port = await freePort()
+  const url = `redis://127.0.0.1:${port}`
+  let child: ChildProcess | undefined
+  const start = async () => {
+    child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', t.testdir()], { stdio: 'ignore' })
+    const probe = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null })
+    probe.on('error', () => {})
+    await probe.ping()
+    probe.disconnect()
+  }
+  const stop = async () => {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  }
+  t.teardown(stop)
+  await start()
+  return { url, start, stop }
+}
+
+async function eventually (condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(5)
+}
+
+async function record (fastify: FastifyInstance, ...numbers: number[]): Promise<void> {
+  await inTransaction(fastify.prisma, async tx => {
+    for (const n of numbers) await recordEvent(tx, { type: 'thing.changed', subject: 'x', data: { n } })
+  })
+}
+
+/** Follows the events of an app, by their `n`. */
+async function follow (fastify: FastifyInstance): Promise<number[]> {
+  const got: number[] = []
+  await fastify.events.subscribe({ event: ({ json }) => { got.push((JSON.parse(json) as { n: number }).n) }, reset: () => {}, failed: () => {} }, {})
+  return got
+}
+
+t.test('a transaction with events is announced once, after its commit; another is not', options, async t => {
+  const { url } = await redisServer(t)
+  const app = await buildApp(t, { REDIS_URL: url })
+  const heard: string[] = []
+  const ear = new Redis(url)
+  t.teardown(() => ear.disconnect())
+  await ear.subscribe(channelOf({ url: app.databaseUrl, schema: undefined }))
+  ear.on('message', channel => heard.push(channel))
+  await registered(app)
+  await t.rejects(inTransaction(app.prisma, async tx => {
+    await recordEvent(tx, { type: 'thing.changed', subject: 'x', data: {} })
+    throw new Error('no')
+  }))
+  await record(app, 1, 2, 3)
+  await record(app, 4)
+  await eventually(() => heard.length === 2)
+  t.same(new Set(heard).size, 1)
+})
+
+t.test('events reach the subscribers of every process, and PostgreSQL is not listened to', options, async t => {
+  const { url } = await redisServer(t)
+  const [app, other] = [await buildApp(t, { REDIS_URL: url }), await buildApp(t, { REDIS_URL: url })]
+  const [here, there] = [await follow(app), await follow(other)]
+  for (let n = 0; n < 50; n++) await record(n % 2 ? app : other, n)
+  await eventually(() => here.length === 50 && there.length === 50)
+  t.same(here, Array.from({ length: 50 }, (_, n) => n))
+  t.same(there, here)
+  const listeners = await app.prisma.$queryRaw<object[]>`SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'keel events'`
+  t.same(listeners, [])
+})
+
+t.test('while Redis is away events come by asking now and then, and when it is back they are announced again', options, async t => {
+  const redis = await redisServer(t)
+  const [app, other] = [await buildApp(t, { REDIS_URL: redis.url }), await buildApp(t, { REDIS_URL: redis.url })]
+  const there = await follow(other)
+  await record(app, 1)
+  await eventually(() => there.length === 1)
+  await redis.stop()
+  await record(app, 2)
+  await eventually(() => there.length === 2)
+  await redis.start()
+  await record(app, 3)
+  await eventually(() => there.length === 3)
+  t.same(there, [1, 2, 3])
+})
+
+t.test('a service starts and serves without its Redis, and uses it when it is there', options, async t => {
+  const redis = await redisServer(t)
+  await redis.stop()
+  const app = await buildApp(t, { REDIS_URL: redis.url })
+  const here = await follow(app)
+  await record(app, 1)
+  await eventually(() => here.length === 1)
+  t.equal((await app.inject('/health/ready')).statusCode, 200)
+  await redis.start()
+  const probe = new Redis(redis.url)
+  t.teardown(() => probe.disconnect())
+  const listeners = async () => (await probe.pubsub('NUMSUB', channelOf({ url: app.databaseUrl, schema: undefined })))[1]
+  while (await listeners() !== 1) await sleep(20)
+  await record(app, 2)
+  await eventually(() => here.length === 2)
+})

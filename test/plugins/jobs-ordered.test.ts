@@ -1,0 +1,60 @@
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { Type } from 'typebox'
+import type { RunningJob } from '../../plugins/jobs/index.ts'
+import type { JobDefinition } from '../../plugins/jobs/types.ts'
+import { buildApp } from '../helpers/app.ts'
+import { storedJobs, until } from '../helpers/jobs.ts'
+
+const Numbered = Type.Object({ n: Type.Integer() }, { additionalProperties: false })
+let queues = 0
+
+/** A service that runs one more job, and the numbers that its handler began with. */
+async function worker (t: Test, handler: (job: RunningJob<{ n: number }>) => Promise<void>, definition: Partial<JobDefinition<typeof Numbered>> = {}): Promise<{ app: FastifyInstance, name: string, begun: number[] }> {
+  const name = `ordered-${process.pid}-${++queues}`
+  const begun: number[] = []
+  const app = await buildApp(t, { ROLE: 'all' }, fastify => fastify.jobs.define({
+    name, payload: Numbered, ...definition, handler: async job => { begun.push(job.payload.n); await handler(job) }
+  }))
+  return { app, name, begun }
+}
+
+const policy = 'key_strict_fifo'
+
+t.test('jobs of a key run one after the other in the order they were sent, and wait for one that is tried again', async t => {
+  let failures = 0
+  const { app, name, begun } = await worker(t, async ({ payload: { n } }) => {
+    if (n === 1 && ++failures < 3) throw new Error('not yet')
+  }, { policy, retry: { limit: 5, delaySeconds: 1 } })
+  for (const n of [1, 2, 3]) await app.jobs.send(name, { n }, { singletonKey: 'a' })
+  await app.jobs.send(name, { n: 10 }, { singletonKey: 'b' })
+  await until(() => begun.includes(3))
+  t.same(begun.filter(n => n < 10), [1, 1, 1, 2, 3])
+  t.ok(begun.indexOf(10) < begun.indexOf(2), 'another key does not wait')
+  await t.rejects(app.jobs.send(name, { n: 1 }), /needs a singletonKey/)
+})
+
+t.test('a dead one is in the dead letter queue alone, and those behind it go on', async t => {
+  const { app, name, begun } = await worker(t, async ({ payload: { n } }) => { if (n === 1) throw new Error('never') }, { policy, retry: { limit: 0 } })
+  for (const n of [1, 2]) await app.jobs.send(name, { n }, { singletonKey: 'a' })
+  await until(() => begun.includes(2))
+  t.match(await storedJobs(app, `${name}.dead`), [{ data: { payload: { n: 1 } }, source_output: { reason: 'Error: never' } }])
+  t.same((await storedJobs(app, name)).map(({ data }) => data.payload), [{ n: 2 }])
+})
+
+t.test('an error may say that no other attempt makes sense', async t => {
+  const { app, name, begun } = await worker(t, async () => { throw Object.assign(new Error('gone'), { retry: false }) })
+  await app.jobs.send(name, { n: 1 })
+  t.match(await until(async () => (await storedJobs(app, `${name}.dead`))[0]), { source_output: { reason: 'Error: gone' } })
+  t.same(begun, [1])
+})
+
+t.test('an error may put the next attempt off, and not bring it forward', async t => {
+  for (const [retryAfterMs, from, to] of [[60_000, 50, 61], [1, 3, 11]] as const) {
+    const { app, name } = await worker(t, async () => { throw Object.assign(new Error('busy'), { retryAfterMs }) }, { retry: { delaySeconds: 5 } })
+    const id = await app.jobs.send(name, { n: 1 })
+    const dueIn = async () => (await app.prisma.$queryRaw<{ due: number }[]>`SELECT extract(epoch FROM start_after - now())::float8 AS due FROM pgboss.job WHERE name = ${name} AND state = 'retry'`)[0]?.due ?? 0
+    await until(async () => await dueIn() > from && await dueIn() < to)
+    t.match(await storedJobs(app, name), [{ id, state: 'retry', output: { reason: 'Error: busy' } }])
+  }
+})
