@@ -34,11 +34,6 @@ async function record (n: number, { subject = randomUUID(), ownerId = undefined 
   await inTransaction(app.prisma, tx => recordEvent(tx, { type: 'thing.changed', subject, ownerId, data: { n } }))
 }
 
-async function lastPosition (): Promise<string> {
-  const { _max: { position } } = await app.prisma.event.aggregate({ _max: { position: true } })
-  return String(position ?? 0n)
-}
-
 /** What the log holds after a position, by `n`. */
 async function logged (after: string): Promise<number[]> {
   const rows = await app.prisma.$queryRaw<{ n: number }[]>`SELECT (data->>'n')::int AS n FROM events WHERE position > ${BigInt(after)} ORDER BY position`
@@ -215,35 +210,6 @@ t.test('a position is resumed without loss or double', async t => {
     await until(5)
     t.same(events.map(({ n }) => n), [0, 5, 10, 15, 20])
   })
-})
-
-t.test('a reader that catches up is given no more than it takes, and then what is new', async t => {
-  for (const [from, fastify] of [['memory', app], ['the database', await buildApp(t)]] as const) {
-    const start = await lastPosition()
-    for (let n = 0; n < 5; n++) await record(n)
-    const got: number[] = []
-    const opened: bigint[] = []
-    let gate = Promise.withResolvers<void>()
-    const { close } = await fastify.events.subscribe({
-      opened: position => { opened.push(position) },
-      event: ({ json }) => { got.push(JSON.parse(json).n) },
-      reset: () => {},
-      drained: () => gate.promise,
-      failed: error => { t.fail(String(error)) }
-    }, { after: start })
-    t.same(opened, [BigInt(start)], from)
-    for (let n = 0; n < 5; n++) {
-      await eventually(() => got.length > n)
-      t.equal(got.length, n + 1, from)
-      const { resolve } = gate
-      gate = Promise.withResolvers<void>()
-      resolve()
-    }
-    await record(5)
-    await eventually(() => got.length > 5)
-    t.same(got, [0, 1, 2, 3, 4, 5], from)
-    close()
-  }
 })
 
 t.test('a position that can\'t be resumed is reset', async t => {
