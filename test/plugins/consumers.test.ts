@@ -162,7 +162,7 @@ t.test('at shutdown the current event is finished, and no other begun', async t 
     begun.resolve()
     await finish.promise
     await leaveTrace(name)(event, tx)
-  })
+  }, { batch: 1 })
   await begun.promise
   const closed = app.close()
   finish.resolve()
