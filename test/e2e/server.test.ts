@@ -1,7 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import { firstOrder } from '../helpers/first-order.ts'
-import { call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
+import { until } from '../helpers/jobs.ts'
+import { answers, call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
 import { plainDatabase, rows } from '../prisma/project.ts'
 
 const server = process.env.TEST_DATABASE_URL ?? ''
@@ -59,7 +60,7 @@ t.test('production starts on a database without migrations, and is not ready unt
   t.equal((await call(`${service.url}/docs/`)).status, 404)
 
   t.equal((await run(folder, 'npm', ['run', 'db:migrate'], env)).code, 0)
-  t.equal((await call(`${service.url}/health/ready`)).status, 200)
+  t.ok(await until(() => answers(`${service.url}/health/ready`, 200)), 'ready, once the jobs have noticed, too')
   t.notMatch(service.output(), /:keel@|PRIVATE KEY/, 'no secret is logged')
   t.equal((await service.stop()).code, 0)
 })
