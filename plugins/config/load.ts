@@ -39,7 +39,7 @@ export function loadConfig (env: Environment = { ...dotEnv(), ...process.env }):
       const text = source(env, name, property, production)
       if (text !== undefined) values[name] = read(text, property)
       else if (production && property.required === 'production' && !replaced(env, property)) throw new Error(missing(name, property))
-      if (production && property.secret && text !== undefined && text === String(property.default)) throw new Error('is the default of development, which everyone knows: choose another for production')
+      if (production && property.secret && text && text === String(property.default)) throw new Error('is the default of development, which everyone knows: choose another for production')
       if (text !== undefined && replaced(env, property)) throw new Error(`is set beside ${property.unless}: keep one of them`)
       const { needs } = property
       if (text && needs !== undefined && !env[needs] && !env[`${needs}_FILE`]) throw new Error(`needs ${needs}, which is not set`)

@@ -249,3 +249,17 @@ t.test('strangers send 16 KiB at the most, and nothing compressed', async (t) =>
     t.equal((await send('{}', { 'content-encoding': 'gzip' })).statusCode, 415, path)
   }
 })
+
+t.test('over a connection of its own, a sign-in is answered when its body has been read, and one that hangs up leaves the line', async (t) => {
+  const { email, password } = await registered(app)
+  const fastify = await buildApp(t)
+  const url = `${await fastify.listen({ port: 0, host: '127.0.0.1' })}/auth/login`
+  const signIn = (signal?: AbortSignal) => fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ email, password }), signal })
+  t.equal((await signIn()).status, 200)
+  const gone = new AbortController()
+  const many = Array.from({ length: 20 }, () => signIn(gone.signal))
+  const stays = signIn()
+  setTimeout(() => gone.abort(), 20)
+  t.ok((await Promise.allSettled(many)).some(({ status }) => status === 'rejected'))
+  t.equal((await stays).status, 200)
+})
