@@ -25,7 +25,9 @@ t.test('the image', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, a
     const [file = '', ...args] = command
     const identity = process.getuid?.() === 0 ? { uid, gid } : {}
     const { PATH } = toolsOf(image.bin)
-    const child = spawn(file, args, { cwd: image.folder, env: { PATH: String(PATH), HOME: '/nowhere', ...image.env, DATABASE_URL, ...env }, stdio: ['ignore', 'pipe', 'pipe'], ...identity })
+    const environment = { PATH: String(PATH), HOME: '/nowhere', ...image.env, DATABASE_URL, ...env }
+    // By `env -i`: what tap adds to the environment of children would have them write reports.
+    const child = spawn('env', ['-i', ...Object.entries(environment).map(([name, value]) => `${name}=${value}`), file, ...args], { cwd: image.folder, stdio: ['ignore', 'pipe', 'pipe'], ...identity })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })
     const ended = new Promise<number | null>(resolve => child.once('close', resolve))
@@ -106,7 +108,8 @@ t.test('the image', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, a
 
   await t.test('works as a worker by npm run start:prod, without routes', async (t) => {
     const { url, child, ended, output } = await serve(['npm', 'run', '--silent', 'start:prod'], { ROLE: 'worker', NODE_OPTIONS: '' })
-    t.equal((await call(`${url}/health/ready`)).status, 200)
+    // Its worker connects meanwhile.
+    while (!await answers(`${url}/health/ready`, 200)) await sleep(50)
     t.equal((await call(`${url}/products`)).status, 404)
     child.kill('SIGTERM')
     t.equal(await ended, 0, output())

@@ -27,7 +27,7 @@ t.test('an order that is replayed has no further jobs', async (t) => {
   for (const queue of ['confirm-order', 'expire-order']) t.equal((await jobsOf(queue, id)).length, 1, queue)
 })
 
-t.test('of 1,000 orders with failures anywhere, those that exist have exactly one job of each kind, the others none', { timeout: 240_000 }, async (t) => {
+t.test('of 1,000 orders with failures anywhere, those that exist have exactly one job of each kind and one event, the others none', { timeout: 240_000 }, async (t) => {
   const before = new Set((await app.prisma.order.findMany({ select: { id: true } })).map(({ id }) => id))
   const jobs = await app.jobs.for({ id: 'random-runs', headers: {} } as never)
   const attempted: string[] = []
@@ -54,6 +54,8 @@ t.test('of 1,000 orders with failures anywhere, those that exist have exactly on
     const ids = (await storedJobs(app, queue)).map(({ data }) => (data.payload as { orderId: string }).orderId).filter(id => !before.has(id))
     t.same(ids.toSorted(), exist.toSorted(), queue)
   }
+  const events = (await app.prisma.event.findMany({ select: { type: true, subject: true } })).filter(({ subject }) => !before.has(subject))
+  t.same(events.map(({ type, subject }) => `${type} ${subject}`).toSorted(), exist.map(id => `order.created ${id}`).toSorted(), 'events')
 })
 
 t.test('with a worker', async (t) => {
