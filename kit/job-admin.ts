@@ -2,6 +2,7 @@
 import pg from 'pg'
 import { PgBoss } from 'pg-boss'
 import { jobsSchema, jobsSchemaState } from '../plugins/jobs/schema.ts'
+import { CommandError } from './database.ts'
 
 /** A job as an operator sees it: one in a dead letter queue is `dead`, on the queue it comes from. */
 export interface ListedJob {
@@ -26,9 +27,6 @@ export interface ListQuery { queue?: string, state?: string, limit: number }
 /** What became of one job of a command; `problem` is why nothing did. */
 export interface Outcome { id: string, done?: string, problem?: string }
 
-/** Something the operator can put right; the message says how. */
-export class JobAdminError extends Error {}
-
 export interface JobAdmin {
   /** Newest first. Without a state, what is neither completed nor failed: a failed job has a dead one that can be retried. */
   list: (query: ListQuery) => Promise<ListedJob[]>
@@ -42,7 +40,7 @@ export interface JobAdmin {
 
 interface Row { id: string, name: string, state: string, source_name: string | null }
 
-/** Runs `use` on the jobs of a database. @throws JobAdminError */
+/** Runs `use` on the jobs of a database. @throws CommandError */
 export async function withJobAdmin<T> (url: string, use: (admin: JobAdmin) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url })
   client.on('error', () => {})
@@ -50,7 +48,7 @@ export async function withJobAdmin<T> (url: string, use: (admin: JobAdmin) => Pr
   try {
     const query = async (sql: string) => (await client.query<Record<string, unknown>>(sql)).rows
     const state = await jobsSchemaState(query, jobsSchema(url))
-    if (state !== 'current') throw new JobAdminError(state === 'newer' ? 'The tables of the jobs are of a later release.' : `The tables of the jobs are ${state}: run npm run db:migrate.`)
+    if (state !== 'current') throw new CommandError(state === 'newer' ? 'The tables of the jobs are of a later release.' : `The tables of the jobs are ${state}: run npm run db:migrate.`)
     const boss = new PgBoss({
       db: { executeSql: async (text, values) => await client.query(text, values) },
       schema: jobsSchema(url),
@@ -86,7 +84,7 @@ function jobAdmin (client: pg.Client, boss: PgBoss, schema: string): JobAdmin {
 
   async function known (queue: string | undefined): Promise<void> {
     const names = await queues()
-    if (queue !== undefined && !names.includes(queue)) throw new JobAdminError(`There is no queue "${queue}"; there are: ${names.join(', ') || 'none'}.`)
+    if (queue !== undefined && !names.includes(queue)) throw new CommandError(`There is no queue "${queue}"; there are: ${names.join(', ') || 'none'}.`)
   }
 
   async function list ({ queue, state, limit }: ListQuery): Promise<ListedJob[]> {

@@ -1,8 +1,7 @@
 // Writes openapi.json and asyncapi.json from the code: `npm run openapi`.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { asyncapiDocument, openapiDocument } from './openapi-document.ts'
+import { documents } from './openapi-document.ts'
 
 const root = join(import.meta.dirname, '..')
-writeFileSync(join(root, 'openapi.json'), await openapiDocument())
-writeFileSync(join(root, 'asyncapi.json'), await asyncapiDocument())
+for (const [name, text] of Object.entries(await documents())) writeFileSync(join(root, `${name}.json`), text)

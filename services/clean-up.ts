@@ -3,7 +3,6 @@ import { trimEvents } from './events.ts'
 
 const BATCH = 1_000
 const MAIL_DAYS = 60
-const EVENTS_MS = 600_000
 
 /** What is past its use, and how to tell. Mails outlive their jobs, which are kept for 30 days at the most. */
 const expired = [
@@ -15,21 +14,29 @@ const expired = [
 ] as const
 
 /**
- * Deletes what has expired, a batch at a time, so that no lock is held for long, and the events that
- * are older than `retention` milliseconds. Stops between two batches when the signal fires; the next
- * run goes on.
+ * Deletes what has expired, and the events that are older than `retention` milliseconds. A batch at a
+ * time: no lock is held for long, and no statement comes near its time-out. Stops between two batches
+ * when the signal fires; the next run goes on.
  * @returns how many rows of each kind went
  */
 export async function cleanUp (prisma: PrismaClient, { retention, signal }: { retention: number, signal: AbortSignal }): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {}
   for (const { table, where, name } of expired) {
-    deleted[name] = 0
-    for (let count = BATCH; count === BATCH;) {
-      signal.throwIfAborted()
-      count = await prisma.$executeRaw`DELETE FROM ${table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM ${table} WHERE ${where} LIMIT ${BATCH} FOR UPDATE SKIP LOCKED))`
-      deleted[name] += count
-    }
+    deleted[name] = await inBatches(signal, async () =>
+      await prisma.$executeRaw`DELETE FROM ${table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM ${table} WHERE ${where} LIMIT ${BATCH} FOR UPDATE SKIP LOCKED))`)
   }
-  deleted.events = await prisma.$transaction(tx => trimEvents(tx, new Date(Date.now() - retention)), { timeout: EVENTS_MS })
+  const until = new Date(Date.now() - retention)
+  deleted.events = await inBatches(signal, async () => await trimEvents(prisma, until, BATCH))
+  return deleted
+}
+
+/** @param deleteBatch deletes BATCH rows, or what is left, and returns how many */
+async function inBatches (signal: AbortSignal, deleteBatch: () => Promise<number>): Promise<number> {
+  let deleted = 0
+  for (let count = BATCH; count === BATCH;) {
+    signal.throwIfAborted()
+    count = await deleteBatch()
+    deleted += count
+  }
   return deleted
 }

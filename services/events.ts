@@ -1,6 +1,8 @@
 import type { Prisma } from '../prisma/generated/client.ts'
 import { markEventful, type Database } from './database.ts'
 
+const MAX_LIMIT = 2 ** 31 - 1
+
 /**
  * Something that happened in the domain. `type` says what, `subject` to what (the id of an order),
  * `ownerId` whom it concerns, `data` the rest, as JSON.
@@ -19,15 +21,20 @@ export async function recordEvent (tx: Database, { data, ...event }: DomainEvent
 /**
  * Forgets the events before `until`, as far as every durable consumer has come. Readers that ask
  * for what was forgotten are told so.
+ * @param limit how many at the most, the oldest first; all without it
  * @returns how many
  */
-export async function trimEvents (tx: Database, until: Date): Promise<number> {
-  const [row] = await tx.$queryRaw<{ trimmed: number }[]>`
-    WITH last AS (
+export async function trimEvents (db: Database, until: Date, limit = MAX_LIMIT): Promise<number> {
+  const [row] = await db.$queryRaw<{ trimmed: number }[]>`
+    WITH done AS (
       SELECT least(
         coalesce((SELECT position - 1 FROM events WHERE at >= ${until} ORDER BY position LIMIT 1), (SELECT max(position) FROM events)),
         (SELECT min(position) FROM event_consumers)
       ) AS position
+    ), last AS (
+      SELECT max(oldest.position) AS position FROM (
+        SELECT events.position FROM events, done WHERE events.position <= done.position ORDER BY events.position LIMIT ${limit}
+      ) AS oldest
     ), trimmed AS (
       DELETE FROM events USING last WHERE events.position <= last.position RETURNING events.position
     ), horizon AS (

@@ -1,9 +1,7 @@
-import { resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import pg from 'pg'
-import { DataDirError, borrowEmbedded } from '../../prisma/engine/embedded.ts'
-import { readEnvironment, readSecret } from '../../prisma/engine/cli-config.ts'
 import { connectionProblem } from '../../prisma/migrate.ts'
+import { CommandError, withDatabase } from '../database.ts'
 
 type Query = <Row extends object>(sql: string, values?: unknown[]) => Promise<Row[]>
 
@@ -13,9 +11,6 @@ interface Failure { consumer: string, position: string, type: string, subject: s
 const CONNECT_TIMEOUT_MS = 15_000
 const NOT_MIGRATED = new Set(['42P01', '42703'])
 
-/** What the operator can put right. */
-class Refusal extends Error {}
-
 /** `events`: the durable consumers of the event log, and what they could not handle. */
 export const events = new Command('events').description('the durable consumers of the domain events')
 
@@ -23,7 +18,7 @@ events.command('list')
   .description('show how far each consumer is, and the events that were set aside')
   .option('--json', 'as JSON, for programs')
   .action(async ({ json }: { json?: boolean }) => {
-    await withDatabase(async query => {
+    await ask(async query => {
       const consumers = await query<Consumer>(`
         SELECT name, position::text, attempts AS failing,
           (SELECT count(*)::int FROM events WHERE events.position > event_consumers.position) AS behind,
@@ -41,7 +36,7 @@ events.command('retry')
   .argument('<consumer>', 'its name')
   .argument('[position]', 'of one event; all without it', positionOf)
   .action(async (consumer: string, position: string | undefined) => {
-    await withDatabase(async query => {
+    await ask(async query => {
       await need(query, consumer)
       const retried = await query('UPDATE event_failures SET is_due = true WHERE consumer = $1 AND NOT is_due AND ($2::bigint IS NULL OR position = $2) RETURNING 1', [consumer, position ?? null])
       say(`${retried.length} of ${consumer} will be handled again.`)
@@ -52,7 +47,7 @@ events.command('drop')
   .description('forget a consumer that no longer exists, and what it had set aside: it holds back the trimming of the log')
   .argument('<consumer>', 'its name')
   .action(async (consumer: string) => {
-    await withDatabase(async query => {
+    await ask(async query => {
       await need(query, consumer)
       await query('DELETE FROM event_consumers WHERE name = $1', [consumer])
       say(`${consumer} is forgotten. If it is still in the code, it begins anew at the next start.`)
@@ -75,33 +70,26 @@ function positionOf (text: string): string {
 
 async function need (query: Query, consumer: string): Promise<void> {
   const [found] = await query('SELECT 1 FROM event_consumers WHERE name = $1', [consumer])
-  if (!found) throw new Refusal(`there is no consumer '${consumer}': see npm run kit -- events list`)
+  if (!found) throw new CommandError(`There is no consumer '${consumer}': see npm run kit -- events list.`)
 }
 
 /** Lets `work` ask the database of the settings; what goes wrong is said in a line. */
-async function withDatabase (work: (query: Query) => Promise<void>): Promise<void> {
-  const env = readEnvironment()
-  let url = readSecret(env, 'DATABASE_URL')
-  if (url === undefined && env.NODE_ENV === 'production') return events.error('error: DATABASE_URL must be set in production')
-  try {
-    const embedded = url === undefined ? await borrowEmbedded(resolve(env.DATA_DIR || '.data')) : undefined
-    url ??= embedded?.url ?? ''
+async function ask (work: (query: Query) => Promise<void>): Promise<void> {
+  await withDatabase(async url => {
     const schema = new URL(url).searchParams.get('schema')
     const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, ...schema === null ? {} : { options: `-c search_path=${schema}` } })
     client.on('error', () => {})
     try {
       await client.connect()
       await work(async <Row extends object>(sql: string, values?: unknown[]) => (await client.query<Row>(sql, values)).rows)
+    } catch (error) {
+      if (error instanceof CommandError) throw error
+      const said = connectionProblem(error, url) ?? (NOT_MIGRATED.has((error as pg.DatabaseError).code ?? '') ? 'The database lacks migrations: run npm run db:migrate.' : undefined)
+      throw said === undefined ? error : new CommandError(said)
     } finally {
       await client.end().catch(() => {})
-      await embedded?.close()
     }
-  } catch (error) {
-    const isKnown = error instanceof DataDirError || error instanceof Refusal
-    const said = isKnown ? error.message : connectionProblem(error, url ?? '')
-    if (said === undefined && !NOT_MIGRATED.has((error as pg.DatabaseError).code ?? '')) throw error
-    events.error(`error: ${said ?? 'the database lacks migrations: run npm run db:migrate'}`)
-  }
+  })
 }
 
 function say (text: string): void {

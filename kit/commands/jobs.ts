@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { DataDirError } from '../../prisma/engine/embedded.ts'
 import { connectionProblem } from '../../prisma/migrate.ts'
 import { CommandError, withDatabaseUrl } from '../database.ts'
-import { JobAdminError, STATES, withJobAdmin, type JobAdmin, type ListQuery, type ListedJob, type Outcome } from '../job-admin.ts'
+import { STATES, withJobAdmin, type JobAdmin, type ListQuery, type ListedJob, type Outcome } from '../job-admin.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const MAX_LIMIT = 10_000
@@ -44,7 +44,7 @@ for (const command of [list, retry, cancel]) jobs.addCommand(command)
 async function onJobs (use: (admin: JobAdmin) => Promise<void>): Promise<void> {
   try {
     await withDatabaseUrl(async url => {
-      await withJobAdmin(url, use).catch(error => { throw new JobAdminError(connectionProblem(error, url) ?? said(error), { cause: error }) })
+      await withJobAdmin(url, use).catch(error => { throw new CommandError(connectionProblem(error, url) ?? said(error), { cause: error }) })
     })
   } catch (error) {
     process.stderr.write(`${said(error)}\n`)
@@ -54,7 +54,7 @@ async function onJobs (use: (admin: JobAdmin) => Promise<void>): Promise<void> {
 
 /** The words of an error that is expected; any other is a fault of ours and has a stack. */
 function said (error: unknown): string {
-  const isExpected = error instanceof JobAdminError || error instanceof DataDirError || error instanceof CommandError || (error instanceof Error && error.cause === undefined && error.constructor === Error)
+  const isExpected = error instanceof DataDirError || error instanceof CommandError || (error instanceof Error && error.cause === undefined && error.constructor === Error)
   return isExpected ? error.message : String(error instanceof Error ? error.stack : error)
 }
 

@@ -18,10 +18,7 @@ export function guard (route: RouteOptions, readToken: TokenReader): preParsingH
       done()
     }
     const refuse = (error: unknown) => {
-      if (!(error instanceof Refusal)) {
-        if (request.server.problemOf(error).status === 401) reply.header('www-authenticate', 'Bearer')
-        return done(error as Error)
-      }
+      if (!(error instanceof Refusal)) return done(error as Error)
       if (error.statusCode === 503) return void unavailable(error, reply)
       reply.header('www-authenticate', error.bearerError === undefined ? 'Bearer' : `Bearer error="${error.bearerError}"`)
       done(error)

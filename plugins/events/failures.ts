@@ -1,16 +1,15 @@
 import type { Prisma } from '../../prisma/generated/client.ts'
+import { wordsOf } from '../errors/words.ts'
 import type { StoredEvent } from './log.ts'
 
 type Transaction = Prisma.TransactionClient
-
-const MAX_ERROR = 2_000
 
 /**
  * Puts an event where it waits for an operator, with why it failed; or, without an error, for
  * an earlier event of its subject.
  */
 export async function setAside (tx: Transaction, consumer: string, { position, type, subject, ownerId, json }: StoredEvent, error?: unknown): Promise<void> {
-  await tx.eventFailure.create({ data: { consumer, position, type, subject, ownerId, json, error: error === undefined ? null : inWords(error), isDue: error === undefined } })
+  await tx.eventFailure.create({ data: { consumer, position, type, subject, ownerId, json, error: error === undefined ? null : wordsOf(error), isDue: error === undefined } })
 }
 
 /** Whether a consumer has any event set aside: mostly not, and then nothing else need be asked. */
@@ -42,10 +41,5 @@ export async function settle (tx: Transaction, consumer: string, { position }: S
 
 /** Leaves one that failed once more for the next time that an operator asks. */
 export async function failAgain (tx: Transaction, consumer: string, { position }: StoredEvent, error: unknown): Promise<void> {
-  await tx.eventFailure.updateMany({ where: { consumer, position }, data: { error: inWords(error), isDue: false, failedAt: new Date() } })
-}
-
-function inWords (error: unknown): string {
-  // PostgreSQL's text has no NUL.
-  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).replaceAll('\0', '').slice(0, MAX_ERROR)
+  await tx.eventFailure.updateMany({ where: { consumer, position }, data: { error: wordsOf(error), isDue: false, failedAt: new Date() } })
 }

@@ -5,7 +5,7 @@ export interface QueueCounts { name: string, ready: number, deferred: number, ac
 
 /** The queues of the jobs' schema, by name, with what is on them now. */
 export async function countQueues (prisma: PrismaClient, schema: string): Promise<QueueCounts[]> {
-  const [queues, jobs] = [Prisma.raw(`"${schema}".queue`), Prisma.raw(`"${schema}".job`)]
+  const [queues, jobs] = [Prisma.raw(`${schema}.queue`), Prisma.raw(`${schema}.job`)]
   return await prisma.$queryRaw<QueueCounts[]>`
     SELECT queue.name,
       count(*) FILTER (WHERE job.name = queue.name AND state < 'active' AND start_after <= now())::int AS ready,

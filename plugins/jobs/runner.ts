@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Job as Fetched, JobResult, PgBoss } from 'pg-boss'
+import { wordsOf } from '../errors/words.ts'
 import { bindingsOf, readEnvelope, type Origin } from './envelope.ts'
 import { postpone, releaseKeys } from './ordered.ts'
 import type { AttemptError, Job, JobSender } from './types.ts'
@@ -23,7 +24,6 @@ export interface Runner {
 const GIVE_UP_MS = 1_000
 /** Delayed jobs and retries are not announced: the first worker of a queue looks for them, the others help it. */
 const POLL_SECONDS = { first: 2, other: 30 }
-const MAX_REASON = 2_000
 const SHUTDOWN = 'The service is shutting down'
 
 /** Runs jobs: checks payloads, ends attempts that take too long, and says of each how it went. */
@@ -72,7 +72,7 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
       const { retry, retryAfterMs } = error as AttemptError
       const isLast = retry === false || attempt > job.retry.limit
       jobLog[isLast ? 'error' : 'warn']({ err: error, durationMs: durationMs() }, isLast ? 'job failed for the last time: it goes to the dead letter queue' : 'job failed, and will be tried again')
-      const output = { reason: reasonOf(error) }
+      const output = { reason: wordsOf(error) }
       if (!isLast && retryAfterMs !== undefined) await postpone(boss, job, fetched, output, retryAfterMs)
       return { id: fetched.id, status: retry === false ? 'deadletter' : 'failed', output }
     }
@@ -116,9 +116,4 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
       clearTimeout(deadline)
     }
   }
-}
-
-/** What is kept of an error with its job, for an operator: its words alone, as PostgreSQL can hold them. The log has all of it. */
-function reasonOf (error: unknown): string {
-  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, MAX_REASON).replaceAll('\0', '').toWellFormed()
 }

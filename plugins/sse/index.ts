@@ -3,7 +3,9 @@ import { Readable } from 'node:stream'
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import { refuseExpired } from '../auth/expiry.ts'
 import type { EventFilter } from '../events/index.ts'
+import { PerUser } from '../events/per-user.ts'
 import { EventStream } from './stream.ts'
 
 declare module 'fastify' {
@@ -38,17 +40,14 @@ const RETRY_AFTER_SECONDS = 10
 async function sse (fastify: FastifyInstance) {
   const { SSE_HEARTBEAT, SSE_STREAMS_MAX } = fastify.config
   const streams = new Set<EventStream>()
-  const byUser = new Map<string, number>()
+  const byUser = new PerUser()
   let timer: NodeJS.Timeout | undefined
   let closing = false
 
   fastify.decorateReply('eventStream', undefined)
   fastify.decorateReply('sendEvents', function (filter) {
     if (closing) return void this.problem(503, 'The service is stopping.')
-    // The guard takes a token for some seconds more; a stream of so few would only come again.
-    if (this.request.user.expiresAt <= Date.now()) {
-      return void this.header('www-authenticate', 'Bearer error="invalid_token"').problem(401, 'The access token has expired.')
-    }
+    if (refuseExpired(this.request, this)) return
     if (this.request.method === 'HEAD') return void this.headers(HEADERS).send(Readable.from([]))
     const last = this.request.headers['last-event-id']
     answer(this, typeof last === 'string' && last !== '' ? { ...filter, after: last } : filter).catch(error => this.send(error))
@@ -80,9 +79,8 @@ async function sse (fastify: FastifyInstance) {
   }
 
   function open (reply: FastifyReply, userId: string, expiresAt: number): EventStream {
-    const count = byUser.get(userId) ?? 0
-    if (count >= SSE_STREAMS_MAX) throw Object.assign(new Error(`One may have ${SSE_STREAMS_MAX} streams open at a time.`), { code: 'TOO_MANY_STREAMS', statusCode: 429, retryAfter: RETRY_AFTER_SECONDS })
-    byUser.set(userId, count + 1)
+    if (byUser.of(userId) >= SSE_STREAMS_MAX) throw Object.assign(new Error(`One may have ${SSE_STREAMS_MAX} streams open at a time.`), { code: 'TOO_MANY_STREAMS', statusCode: 429, retryAfter: RETRY_AFTER_SECONDS })
+    byUser.add(userId)
     const stream = new EventStream(reply.raw, expiresAt, SSE_HEARTBEAT)
     streams.add(stream)
     reply.eventStream = stream
@@ -98,9 +96,7 @@ async function sse (fastify: FastifyInstance) {
   function release (stream: EventStream, userId: string): void {
     stream.close('client')
     if (!streams.delete(stream)) return
-    const count = (byUser.get(userId) ?? 1) - 1
-    if (count > 0) byUser.set(userId, count)
-    else byUser.delete(userId)
+    byUser.delete(userId)
     if (streams.size > 0) return
     clearInterval(timer)
     timer = undefined

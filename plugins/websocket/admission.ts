@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { refuseExpired } from '../auth/expiry.ts'
 import type { Connections } from './connections.ts'
 import { SUBPROTOCOL } from './messages.ts'
 
@@ -29,8 +30,7 @@ export function admitHandshake (allowedOrigins: string[]): Hook {
 export function admitConnection (connections: Connections, perUser: number): Hook {
   return (request, reply, done) => {
     if (!request.ws) return done()
-    // The guard takes a token for some seconds more.
-    if (request.user.expiresAt <= Date.now()) return void reply.header('www-authenticate', 'Bearer error="invalid_token"').problem(401, 'The access token has expired.')
+    if (refuseExpired(request, reply)) return
     if (connections.isClosing) return void reply.problem(503, 'The service is stopping.')
     if (connections.countOf(request.user.id) >= perUser) return void reply.problem(429, `A user has ${perUser} connections to this process at the most.`)
     done()

@@ -1,3 +1,4 @@
+import { PerUser } from '../events/per-user.ts'
 import { closeCodes } from './close-codes.ts'
 import type { Connection } from './connection.ts'
 
@@ -9,7 +10,7 @@ const GOODBYE_MS = 1_000
 /** The open connections of the process, and the one timer that looks after them all. */
 export class Connections {
   readonly #all = new Set<Connection>()
-  readonly #byUser = new Map<string, number>()
+  readonly #byUser = new PerUser()
   readonly #sweepInterval: number
   #timer: NodeJS.Timeout | undefined
   #swept = 0
@@ -29,13 +30,12 @@ export class Connections {
   }
 
   countOf (userId: string): number {
-    return this.#byUser.get(userId) ?? 0
+    return this.#byUser.of(userId)
   }
 
   add (connection: Connection): void {
     this.#all.add(connection)
-    const { id } = connection.peer.user
-    this.#byUser.set(id, this.countOf(id) + 1)
+    this.#byUser.add(connection.peer.user.id)
     if (this.#timer !== undefined) return
     this.#swept = performance.now()
     this.#timer = setInterval(() => this.#sweep(), this.#sweepInterval).unref()
@@ -43,10 +43,7 @@ export class Connections {
 
   delete (connection: Connection): void {
     if (!this.#all.delete(connection)) return
-    const { id } = connection.peer.user
-    const rest = this.countOf(id) - 1
-    if (rest > 0) this.#byUser.set(id, rest)
-    else this.#byUser.delete(id)
+    this.#byUser.delete(connection.peer.user.id)
     if (this.#all.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined

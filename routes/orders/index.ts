@@ -3,11 +3,10 @@ import { Type } from 'typebox'
 import { once } from '../../services/idempotency.ts'
 import { takeStep, type Step } from '../../services/order-states.ts'
 import { findOrder, listOrders, placeOrder, visibleTo } from '../../services/orders.ts'
-import { redeemTicket } from '../../services/socket-tickets.ts'
 import { linkHeader, locationHeader, replayedHeader } from '../http/headers.ts'
 import { idempotencyHeaders, markReplay, repeatable } from '../http/idempotency.ts'
 import { linkNext } from '../http/pages.ts'
-import { ticketOf } from '../http/ticket.ts'
+import { byTicket } from '../http/ticket.ts'
 import { Money } from '../products/schemas.ts'
 import { idParams, pageQuery, problem, ref } from '../schemas.ts'
 import { EventsReset, NewOrder, Order, OrderEvent, OrderItem, OrderPage, Status, eventsHeaders, eventsQuery } from './schemas.ts'
@@ -58,13 +57,7 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
   }, async (request, reply) => linkNext(request, reply, await listOrders(prisma, request.user, request.query)))
 
   fastify.get('/events', {
-    config: {
-      scopes: ['orders:read'],
-      authenticate: async request => {
-        const ticket = ticketOf(request)
-        return ticket === undefined ? undefined : await redeemTicket(prisma, ticket)
-      }
-    },
+    config: { scopes: ['orders:read'], authenticate: byTicket(prisma) },
     schema: {
       operationId: 'followOrders',
       summary: 'Follow one\'s own orders',

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { issueTicket, redeemTicket } from '../../services/socket-tickets.ts'
+import { issueTicket } from '../../services/socket-tickets.ts'
 import { locationHeader } from '../http/headers.ts'
+import { byTicket } from '../http/ticket.ts'
 import { Order, OrderItem } from '../orders/schemas.ts'
 import { Money } from '../products/schemas.ts'
 import { problem, ref } from '../schemas.ts'
@@ -17,10 +18,7 @@ const ws: FastifyPluginAsyncTypebox = async fastify => {
     config: {
       scopes: [],
       topics: topicsOf(prisma),
-      authenticate: async request => {
-        const ticket = upgradeTicket(request)
-        return ticket === undefined ? undefined : await redeemTicket(prisma, ticket)
-      }
+      authenticate: byTicket(prisma, upgradeTicket)
     },
     schema: {
       operationId: 'openSocket',

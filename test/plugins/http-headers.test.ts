@@ -1,11 +1,13 @@
 import t from 'tap'
-import { openapiDocument } from '../../kit/openapi-document.ts'
+import { documents } from '../../kit/openapi-document.ts'
 import { buildApp } from '../helpers/app.ts'
+
+const { openapi } = await documents()
 
 interface Operation { responses: Record<string, { headers?: Record<string, object> }> }
 
 t.test('the document promises Location on every 201 and Retry-After on every 429 and 503', async (t) => {
-  const { paths } = JSON.parse(await openapiDocument()) as { paths: Record<string, Record<string, Operation>> }
+  const { paths } = JSON.parse(openapi) as { paths: Record<string, Record<string, Operation>> }
   const needed: Record<string, string> = { 201: 'Location', 429: 'Retry-After', 503: 'Retry-After' }
   let seen = 0
   for (const [path, operations] of Object.entries(paths)) {

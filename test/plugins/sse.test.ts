@@ -169,8 +169,8 @@ t.test('a slow reader', async t => {
   t.test('that catches up is given no more than it takes', async t => {
     const service = await listening(t)
     const { app, admin, replies } = service
-    const start = String(app.events.position)
     await record(app)
+    const { position: start } = await app.prisma.event.findFirstOrThrow({ orderBy: { position: 'desc' } })
     for (let n = 0; n < 6; n++) await record(app, 20, { size: 60_000 })
     const slow = await socketOf(t, service, admin, { lines: `Last-Event-ID: ${start}\r\n` })
     slow.pause()
@@ -184,7 +184,7 @@ t.test('a slow reader', async t => {
     let text = ''
     slow.on('data', (chunk: Buffer) => { text += chunk.toString('latin1').replaceAll('x', '') })
     slow.resume()
-    await eventually(() => text.split('\nevent: order.created\n').length === 122)
+    await eventually(() => text.split('\nevent: order.created\n').length === 121)
     t.pass('and gets all of it')
   })
 

@@ -32,3 +32,14 @@ t.test('many go in batches, and the signal stops it between two', async (t) => {
   await t.rejects(cleanUp(prisma, { ...policy, signal: AbortSignal.abort(new Error('shutdown')) }), /shutdown/)
   t.match(await cleanUp(prisma, policy), { mails: 2_500 })
 })
+
+t.test('so do many events, the oldest first', async (t) => {
+  await prisma.event.deleteMany()
+  await prisma.event.createMany({ data: Array.from({ length: 2_500 }, () => ({ type: 'thing.changed', subject: 'x', at: at(-2), data: {} })) })
+  const kept = await prisma.event.create({ data: { type: 'thing.changed', subject: 'x', data: {} } })
+  t.match(await cleanUp(prisma, policy), { events: 2_500 })
+  const [{ position: left }, { position: horizon }] = [await prisma.event.findFirstOrThrow(), await prisma.eventHorizon.findFirstOrThrow()]
+  t.equal((await prisma.event.findUniqueOrThrow({ where: { id: kept.id } })).position, left)
+  t.ok(horizon < left!, 'readers who ask for what was forgotten can be told')
+  t.ok(left! - horizon <= 1n)
+})
