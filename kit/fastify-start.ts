@@ -12,8 +12,8 @@ export const port = config.PORT
 /** Take the server options that app.ts exports. */
 export const options = true
 export const pluginTimeout = 60_000
-/** A little longer than requests get to finish, so that closing the database fits in. */
-export const closeGraceDelay = config.SHUTDOWN_GRACE_MS + 5_000
+/** plugins/shutdown.ts ends it before; a little longer, so that closing the database fits in. */
+export const closeGraceDelay = config.SHUTDOWN_DELAY_MS + config.SHUTDOWN_GRACE_MS + 5_000
 export const ignoreWatch = exactly('.data', '.tap', 'coverage', 'test', 'bench', 'client', 'docs', 'prisma/generated', 'prisma/migrations', config.DATA_DIR)
 
 /**

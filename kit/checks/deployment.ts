@@ -25,14 +25,18 @@ export interface Manifest {
   spec?: { template?: { spec?: PodSpec } }
 }
 
-/** fastify-cli's own wait goes on for this long after SHUTDOWN_GRACE_MS (kit/fastify-start.ts). */
+/** fastify-cli's own wait goes on for this long after SHUTDOWN_DELAY_MS and SHUTDOWN_GRACE_MS (kit/fastify-start.ts). */
 const CLOSE_SECONDS = 5
 
 /** What of the manifests does not fit the service. */
 export function deploymentProblems (manifests: Manifest[]): string[] {
   const names = new Set(settings.flatMap(([name, { secret }]) => secret ? [name, `${name}_FILE`] : [name]))
   const config = manifests.filter(({ kind }) => kind === 'ConfigMap').map(({ data }) => data ?? {})
-  const grace = Number(config[0]?.SHUTDOWN_GRACE_MS ?? settings.find(([name]) => name === 'SHUTDOWN_GRACE_MS')?.[1].default) / 1000
+  const seconds = (wanted: string) => {
+    const { production, default: fallback } = settings.find(([name]) => name === wanted)?.[1] ?? {}
+    return Number(config[0]?.[wanted] ?? production ?? fallback) / 1000
+  }
+  const closing = { delay: seconds('SHUTDOWN_DELAY_MS'), grace: seconds('SHUTDOWN_GRACE_MS') }
   const unknown = (given: string[]) => given.filter(name => !names.has(name)).map(name => `${name} is no setting of the service`)
   return [
     ...config.flatMap(data => unknown(Object.keys(data))),
@@ -44,7 +48,7 @@ export function deploymentProblems (manifests: Manifest[]): string[] {
         ...pod.automountServiceAccountToken === false ? [] : ['automountServiceAccountToken is not false'],
         ...(pod.containers ?? []).flatMap(container => [...containerProblems(container), ...unknown((container.env ?? []).map(({ name }) => name))])
       ]
-      if (kind === 'Deployment') found.push(...(pod.containers ?? []).flatMap(container => lifeProblems(container, pod, grace)))
+      if (kind === 'Deployment') found.push(...(pod.containers ?? []).flatMap(container => lifeProblems(container, pod, closing)))
       return found.map(problem => `${kind} ${metadata?.name}: ${problem}`)
     })
   ]
@@ -60,15 +64,15 @@ function containerProblems ({ image = '', resources, securityContext }: Containe
   ]
 }
 
-function lifeProblems ({ startupProbe, livenessProbe, readinessProbe, lifecycle }: Container, pod: PodSpec, grace: number): string[] {
+function lifeProblems ({ startupProbe, livenessProbe, readinessProbe, lifecycle }: Container, pod: PodSpec, { delay, grace }: { delay: number, grace: number }): string[] {
   const probes: [name: string, probe: Probe | undefined, path: string][] = [
     ['startupProbe', startupProbe, '/health/live'], ['livenessProbe', livenessProbe, '/health/live'], ['readinessProbe', readinessProbe, '/health/ready']
   ]
   const sleep = lifecycle?.preStop?.sleep?.seconds ?? 0
-  const least = sleep + grace + CLOSE_SECONDS
+  const least = sleep + delay + grace + CLOSE_SECONDS
   return [
     ...probes.filter(([, probe, path]) => probe?.httpGet?.path !== path).map(([name, probe, path]) => `${name} asks ${probe?.httpGet?.path}, not ${path}`),
     ...sleep > 0 ? [] : ['preStop does not sleep until the balancers have noticed'],
-    ...(pod.terminationGracePeriodSeconds ?? 30) > least ? [] : [`terminationGracePeriodSeconds is not more than ${least} s (preStop ${sleep}, SHUTDOWN_GRACE_MS ${grace}, ${CLOSE_SECONDS} to close)`]
+    ...(pod.terminationGracePeriodSeconds ?? 30) > least ? [] : [`terminationGracePeriodSeconds is not more than ${least} s (preStop ${sleep}, SHUTDOWN_DELAY_MS ${delay}, SHUTDOWN_GRACE_MS ${grace}, ${CLOSE_SECONDS} to close)`]
   ]
 }

@@ -54,7 +54,8 @@ export const ConfigSchema = Type.Object({
   DOCS: text('API reference at /docs and /openapi.json: on or off; off in production', { enum: ['on', 'off'], default: 'on', production: 'off' }),
   METRICS_TOKEN: Type.Optional(text('Bearer token that may see the details of /health/ready', { minLength: 16, secret: true })),
   REQUEST_TIMEOUT_MS: integer('Milliseconds in which a whole request must have arrived', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
-  SHUTDOWN_GRACE_MS: integer('Milliseconds that requests and jobs under way get to finish at shutdown', { minimum: 0, maximum: 600_000, default: 10_000 })
+  SHUTDOWN_DELAY_MS: integer('Milliseconds that the service goes on at shutdown, not ready any more, until balancers have noticed; 5000 in production', { minimum: 0, maximum: 600_000, default: 0, production: 5_000 }),
+  SHUTDOWN_GRACE_MS: integer('Milliseconds that requests and jobs under way then get to finish', { minimum: 0, maximum: 600_000, default: 10_000 })
 })
 
 export type Config = Static<typeof ConfigSchema>

@@ -29,7 +29,7 @@ export interface EventsOptions {
  * process, or Redis does, and the process reads the log in order and passes it on.
  */
 async function events (fastify: FastifyInstance, { onEvents }: EventsOptions) {
-  const { config, prisma, log, databaseUrl: url } = fastify
+  const { config, prisma, log, shutdown, databaseUrl: url } = fastify
   const hub = await openHub(fastify, onEvents)
   const consumers = new Map<string, EventConsumer>()
   let isReady = false
@@ -54,7 +54,7 @@ async function events (fastify: FastifyInstance, { onEvents }: EventsOptions) {
   // What handlers use is still there.
   fastify.addHook('preClose', async () => {
     const stopped = Promise.all([...consumers.values()].map(consumer => consumer.stop()))
-    await Promise.race([stopped, sleep(config.SHUTDOWN_GRACE_MS, undefined, { ref: false })])
+    await Promise.race([stopped, sleep(shutdown.remainingMs(), undefined, { ref: false })])
   })
 }
 
@@ -88,4 +88,4 @@ export type { EventHub } from './hub.ts'
 export type { EventFilter, StoredEvent } from './log.ts'
 export type { EventHandler } from './step.ts'
 export type { Following, ResetReason, Sink } from './subscription.ts'
-export default fp(events, { name: 'events', dependencies: ['config', 'database'] })
+export default fp(events, { name: 'events', dependencies: ['config', 'database', 'shutdown'] })

@@ -19,10 +19,12 @@ declare module 'fastify' {
 }
 
 const SEND_WAIT_MS = 5_000
+/** Before the end of the grace at shutdown, for jobs whose signal fires. */
+const HAND_BACK_MS = 2_000
 
 /** Sends jobs, and unless ROLE is `web` runs them. */
 async function jobs (fastify: FastifyInstance) {
-  const { config, log, prisma, databaseUrl } = fastify
+  const { config, log, prisma, databaseUrl, shutdown } = fastify
   const schema = jobsSchema(databaseUrl)
   const works = config.ROLE !== 'web'
   const defined = new Map<string, Job>()
@@ -98,8 +100,9 @@ async function jobs (fastify: FastifyInstance) {
     return { ok: false, detail: `the jobs are not running: ${connection.problem()}` }
   }
 
-  // Requests under way may still send while what runs has its time to finish.
-  fastify.addHook('preClose', async () => runner.stop(config.SHUTDOWN_GRACE_MS))
+  // Requests under way may still send while what runs has its time to finish, or to heed its signal and be handed back.
+  fastify.addHook('preClose', async () => runner.stop(Math.max(shutdown.remainingMs() - HAND_BACK_MS, shutdown.remainingMs() / 2)))
+  shutdown.watch('jobs', runner.names)
   fastify.addHook('onClose', async () => {
     await runner.drained()
     await connection.close()
@@ -118,4 +121,4 @@ async function soon<T> (promise: Promise<T>): Promise<T> {
 }
 
 export type { JobSender, Jobs, RunningJob, SendOptions } from './types.ts'
-export default fp(jobs, { name: 'jobs', dependencies: ['config', 'database'] })
+export default fp(jobs, { name: 'jobs', dependencies: ['config', 'database', 'shutdown'] })

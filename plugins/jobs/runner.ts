@@ -16,6 +16,8 @@ export interface Runner {
   work: (boss: PgBoss, job: Job) => Promise<void>
   /** Fetches no more. What runs has `graceMs`; then its signal fires. */
   stop: (graceMs: number) => void
+  /** The queues of what runs, one for each. */
+  names: () => string[]
   /** Resolves when nothing runs any more. */
   drained: () => Promise<void>
 }
@@ -28,7 +30,7 @@ const SHUTDOWN = 'The service is shutting down'
 
 /** Runs jobs: checks payloads, ends attempts that take too long, and says of each how it went. */
 export function createRunner ({ log, sender }: RunnerOptions): Runner {
-  const running = new Map<AbortController, Promise<unknown>>()
+  const running = new Map<AbortController, { queue: string, ended: Promise<unknown> }>()
   const queues = new Map<string, PgBoss>()
   const releases: { stop: () => void }[] = []
   let deadline: NodeJS.Timeout | undefined
@@ -65,7 +67,7 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
     const control = new AbortController()
     try {
       const context = { id: stableId ?? fetched.id, payload: payload as never, attempt, signal: control.signal, log: jobLog, jobs: sender(origin) }
-      await supervise(control, fetched.signal, job.timeoutSeconds * 1000, async () => await job.handler(context))
+      await supervise(job, control, fetched.signal, async () => await job.handler(context))
       jobLog.info({ durationMs: durationMs() }, 'job done')
       return { id: fetched.id, status: 'completed' }
     } catch (error) {
@@ -79,18 +81,18 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
   }
 
   /** Runs a handler until it ends, or does not end within a moment of its signal. */
-  async function supervise (control: AbortController, taken: AbortSignal, timeoutMs: number, handle: () => Promise<void>): Promise<void> {
+  async function supervise ({ name: queue, timeoutSeconds }: Job, control: AbortController, taken: AbortSignal, handle: () => Promise<void>): Promise<void> {
     const { promise: givenUp, reject: giveUp } = Promise.withResolvers<never>()
     let patience: NodeJS.Timeout | undefined
     control.signal.addEventListener('abort', () => {
       const { message } = control.signal.reason as Error
       patience = setTimeout(() => giveUp(new Error(`${message}; the handler ignores its signal and was left alone`)), GIVE_UP_MS)
     })
-    const timer = setTimeout(() => control.abort(new Error(`The time-out of ${timeoutMs / 1000} s has passed`)), timeoutMs)
+    const timer = setTimeout(() => control.abort(new Error(`The time-out of ${timeoutSeconds} s has passed`)), timeoutSeconds * 1000)
     const onTaken = () => control.abort(new Error('The job was cancelled, or another worker has it'))
     taken.addEventListener('abort', onTaken, { once: true })
     const ended = Promise.race([handle(), givenUp])
-    running.set(control, ended.catch(() => {}))
+    running.set(control, { queue, ended: ended.catch(() => {}) })
     try {
       await ended
     } finally {
@@ -111,8 +113,9 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
         for (const control of running.keys()) control.abort(new Error(SHUTDOWN))
       }, graceMs)
     },
+    names: () => [...running.values()].map(({ queue }) => queue),
     drained: async () => {
-      while (running.size > 0) await Promise.all(running.values())
+      while (running.size > 0) await Promise.all([...running.values()].map(({ ended }) => ended))
       clearTimeout(deadline)
     }
   }

@@ -124,4 +124,4 @@ function isDeclared ({ schema }: RouteOptions): boolean {
   return ok?.content !== undefined && 'text/event-stream' in ok.content
 }
 
-export default fp(sse, { name: 'sse', dependencies: ['config', 'errors', 'auth', 'events'] })
+export default fp(sse, { name: 'sse', dependencies: ['config', 'errors', 'auth', 'events', 'shutdown'] })

@@ -104,4 +104,4 @@ async function sockets (fastify: FastifyInstance) {
 export { closeCodes, protocolCodes } from './close-codes.ts'
 export { clientMessages, replies, serverMessages, SUBPROTOCOL } from './messages.ts'
 export { topicPattern, type Topic } from './topics.ts'
-export default fp(sockets, { name: 'websocket', dependencies: ['config', 'errors', 'auth', 'events'] })
+export default fp(sockets, { name: 'websocket', dependencies: ['config', 'errors', 'auth', 'events', 'shutdown'] })

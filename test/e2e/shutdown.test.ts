@@ -1,0 +1,69 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { until } from '../helpers/jobs.ts'
+import { answers, copyOfCheckout, startService } from '../helpers/process.ts'
+
+const folder = copyOfCheckout(t)
+mkdirSync(join(folder, 'routes/trouble'), { recursive: true })
+writeFileSync(join(folder, 'routes/trouble/index.ts'), `
+export default async function trouble (fastify) {
+  const open = { config: { public: true }, schema: { hide: true } }
+  fastify.get('/slow', open, async request => {
+    request.log.info('slow begins')
+    await new Promise(resolve => setTimeout(resolve, 1_500))
+    return { done: true }
+  })
+  fastify.get('/never', open, async request => {
+    request.log.info('never begins')
+    await new Promise(() => {})
+  })
+  fastify.get('/crash', open, async () => {
+    setTimeout(() => { throw new Error('nobody catches this') })
+    return {}
+  })
+}
+`)
+
+t.test('SIGTERM lets a request under way finish, and exits with 0', async t => {
+  const service = await startService(t, folder)
+  const answer = fetch(`${service.url}/trouble/slow`)
+  await until(() => /slow begins/.test(service.output()))
+  const stopped = service.stop('SIGTERM')
+  t.same(await (await answer).json(), { done: true })
+  t.equal((await stopped).code, 0)
+})
+
+t.test('what does not end within the grace is named, and the exit status is 1', async t => {
+  const service = await startService(t, folder, { SHUTDOWN_GRACE_MS: '300' })
+  const answer = fetch(`${service.url}/trouble/never`).catch((error: unknown) => error)
+  await until(() => /never begins/.test(service.output()))
+  const { code, output } = await service.stop('SIGTERM')
+  t.ok(await answer instanceof Error)
+  t.match(output, /GET \/trouble\/never/)
+  t.equal(code, 1)
+})
+
+t.test('a second signal ends it at once', async t => {
+  const service = await startService(t, folder, { SHUTDOWN_GRACE_MS: '600000' })
+  const answer = fetch(`${service.url}/trouble/never`).catch((error: unknown) => error)
+  await until(() => /never begins/.test(service.output()))
+  const stopped = service.stop('SIGTERM')
+  // The same signal within half a second is npm's copy of the first (kit/signals.ts).
+  await sleep(600)
+  void service.stop('SIGTERM')
+  t.equal((await stopped).code, 1)
+  t.ok(await answer instanceof Error)
+})
+
+t.test('an error that nobody catches is logged; what is under way finishes, and the exit status is 1', async t => {
+  const service = await startService(t, folder)
+  const answer = fetch(`${service.url}/trouble/slow`)
+  await until(() => /slow begins/.test(service.output()))
+  t.ok(await answers(`${service.url}/trouble/crash`, 200))
+  t.same(await (await answer).json(), { done: true })
+  const { code, output } = await service.ended()
+  t.match(output, /nobody catches this/)
+  t.equal(code, 1)
+})
