@@ -3,7 +3,6 @@ import type { FastifyReply } from 'fastify'
 import { scopesOf } from '../../services/scopes.ts'
 import { logIn, logOut, refresh, type Session } from '../../services/sessions.ts'
 import { register } from '../../services/users.ts'
-import { clientGone } from '../http/client-gone.ts'
 import { locationHeader } from '../http/headers.ts'
 import { noContent, problem, ref } from '../schemas.ts'
 import { User } from '../users/schemas.ts'
@@ -35,7 +34,7 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
       response: { 201: ref(User, { description: 'The new account', headers: locationHeader }), 409: problem }
     }
   }, async (request, reply) => {
-    const user = await register(prisma, { ...request.body, signal: clientGone(reply) })
+    const user = await register(prisma, { ...request.body, signal: request.deadline.signal })
     return reply.code(201).header('location', '/users/me').send(user)
   })
 
@@ -51,7 +50,7 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
       body: ref(Credentials),
       response: { 200: ref(TokenPair, { description: 'The tokens of a new session' }), 401: problem }
     }
-  }, async (request, reply) => tokens(reply, await logIn(prisma, { ...request.body, client: request.ip, signal: clientGone(reply) }, policy)))
+  }, async (request, reply) => tokens(reply, await logIn(prisma, { ...request.body, client: request.ip, signal: request.deadline.signal }, policy)))
 
   fastify.post('/refresh', {
     bodyLimit,
