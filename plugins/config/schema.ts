@@ -52,7 +52,8 @@ export const ConfigSchema = Type.Object({
   WS_MESSAGES_MAX: integer('Messages that each WebSocket may send in a second', { minimum: 1, maximum: 1_000_000, default: 100 }),
   WS_PING_INTERVAL: duration('How often a WebSocket is asked whether it is alive; one that has not answered by the next time is cut off', { minimum: 100, maximum: 3_600_000, default: '20s' }),
   DOCS: text('API reference at /docs and /openapi.json: on or off; off in production', { enum: ['on', 'off'], default: 'on', production: 'off' }),
-  METRICS_TOKEN: Type.Optional(text('Bearer token that may see the details of /health/ready', { minLength: 16, secret: true })),
+  METRICS_TOKEN: Type.Optional(text('Bearer token that may read /metrics and see the details of /health/ready', { minLength: 16, secret: true })),
+  METRICS_PORT: Type.Optional(integer('TCP port that answers /metrics in place of PORT, without METRICS_TOKEN to all who reach it', { minimum: 1, maximum: 65535 })),
   REQUEST_TIMEOUT_MS: integer('Milliseconds in which a whole request must have arrived', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
   SHUTDOWN_GRACE_MS: integer('Milliseconds that requests and jobs under way get to finish at shutdown', { minimum: 0, maximum: 600_000, default: 10_000 })
 })

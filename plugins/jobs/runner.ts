@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Job as Fetched, JobResult, PgBoss } from 'pg-boss'
 import { bindingsOf, readEnvelope, type Origin } from './envelope.ts'
@@ -25,6 +26,9 @@ const GIVE_UP_MS = 1_000
 const POLL_SECONDS = { first: 2, other: 30 }
 const MAX_REASON = 2_000
 const SHUTDOWN = 'The service is shutting down'
+
+/** Is told of each attempt `{ queue, outcome: 'done' | 'retry' | 'dead', durationMs }`. */
+const attempts = channel('keel:job')
 
 /** Runs jobs: checks payloads, ends attempts that take too long, and says of each how it went. */
 export function createRunner ({ log, sender }: RunnerOptions): Runner {
@@ -57,6 +61,7 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
     const misfit = job.check(payload)
     if (misfit !== undefined) {
       jobLog.error({ reason: misfit }, 'a job does not fit its schema: it goes to the dead letter queue')
+      attempts.publish({ queue: job.name, outcome: 'dead', durationMs: 0 })
       return { id: fetched.id, status: 'deadletter', output: { reason: `The payload does not fit the schema: ${misfit}` } }
     }
     if (isOver) return { id: fetched.id, status: 'failed', output: { reason: SHUTDOWN } }
@@ -67,11 +72,13 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
       const context = { id: stableId ?? fetched.id, payload: payload as never, attempt, signal: control.signal, log: jobLog, jobs: sender(origin) }
       await supervise(control, fetched.signal, job.timeoutSeconds * 1000, async () => await job.handler(context))
       jobLog.info({ durationMs: durationMs() }, 'job done')
+      attempts.publish({ queue: job.name, outcome: 'done', durationMs: durationMs() })
       return { id: fetched.id, status: 'completed' }
     } catch (error) {
       const { retry, retryAfterMs } = error as AttemptError
       const isLast = retry === false || attempt > job.retry.limit
       jobLog[isLast ? 'error' : 'warn']({ err: error, durationMs: durationMs() }, isLast ? 'job failed for the last time: it goes to the dead letter queue' : 'job failed, and will be tried again')
+      attempts.publish({ queue: job.name, outcome: isLast ? 'dead' : 'retry', durationMs: durationMs() })
       const output = { reason: reasonOf(error) }
       if (!isLast && retryAfterMs !== undefined) await postpone(boss, job, fetched, output, retryAfterMs)
       return { id: fetched.id, status: retry === false ? 'deadletter' : 'failed', output }

@@ -7,6 +7,10 @@ import type { EventFilter } from '../events/index.ts'
 import { EventStream } from './stream.ts'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** The open event streams of this process. */
+    eventStreams: { readonly size: number }
+  }
   interface FastifyReply {
     /**
      * Answers with the events that the filter lets through, as they are committed, until the client is
@@ -42,6 +46,7 @@ async function sse (fastify: FastifyInstance) {
   let timer: NodeJS.Timeout | undefined
   let closing = false
 
+  fastify.decorate('eventStreams', streams)
   fastify.decorateReply('eventStream', undefined)
   fastify.decorateReply('sendEvents', function (filter) {
     if (closing) return void this.problem(503, 'The service is stopping.')
