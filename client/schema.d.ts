@@ -806,6 +806,8 @@ export interface components {
             status: number;
             /** @description The kind of problem, for people */
             title: string;
+            /** @description The trace that the request belongs to (W3C Trace Context) */
+            traceId?: string;
             /**
              * Format: uri-reference
              * @description The kind of problem: the path of its documentation

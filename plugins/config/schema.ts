@@ -54,6 +54,7 @@ export const ConfigSchema = Type.Object({
   DOCS: text('API reference at /docs and /openapi.json: on or off; off in production', { enum: ['on', 'off'], default: 'on', production: 'off' }),
   METRICS_TOKEN: Type.Optional(text('Bearer token that may read /metrics and see the details of /health/ready', { minLength: 16, secret: true })),
   METRICS_PORT: Type.Optional(integer('TCP port that answers /metrics in place of PORT, without METRICS_TOKEN to all who reach it', { minimum: 1, maximum: 65535 })),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(url('Collector that traces are sent to, by OTLP over HTTP; the other OTEL_* variables count as well. Without it there are none', { protocols: ['http:', 'https:'] })),
   REQUEST_TIMEOUT_MS: integer('Milliseconds in which a whole request must have arrived', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
   SHUTDOWN_GRACE_MS: integer('Milliseconds that requests and jobs under way get to finish at shutdown', { minimum: 0, maximum: 600_000, default: 10_000 })
 })

@@ -1,7 +1,8 @@
 import { channel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Job as Fetched, JobResult, PgBoss } from 'pg-boss'
-import { bindingsOf, readEnvelope, type Origin } from './envelope.ts'
+import { tracing } from '../../server/trace.ts'
+import { bindingsOf, readEnvelope, type Envelope, type Origin } from './envelope.ts'
 import { postpone, releaseKeys } from './ordered.ts'
 import type { AttemptError, Job, JobSender } from './types.ts'
 
@@ -49,13 +50,21 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
         // There may be more: look again right after this batch, and let the next worker look now.
         boss.notifyWorker(ids[index] ?? '')
         if (fetched.length === job.batch) boss.notifyWorker(ids[(index + 1) % ids.length] ?? '')
-        return await Promise.all(fetched.map(one => run(boss, job, one)))
+        return await Promise.all(fetched.map(one => runTraced(boss, job, one)))
       }))
     }
   }
 
-  async function run (boss: PgBoss, job: Job, fetched: Fetched<unknown>): Promise<JobResult> {
-    const { id: stableId, payload, ...origin } = readEnvelope(fetched.data)
+  /** In the trace of who sent it, where traces are collected. */
+  async function runTraced (boss: PgBoss, job: Job, fetched: Fetched<unknown>): Promise<JobResult> {
+    const envelope = readEnvelope(fetched.data)
+    const { inJob } = tracing() ?? {}
+    if (inJob === undefined) return await run(boss, job, fetched, envelope)
+    const named = { queue: job.name, id: fetched.id, attempt: fetched.retryCount + 1 }
+    return await inJob(named, envelope, async carrier => await run(boss, job, fetched, { ...envelope, ...carrier }), ({ status }) => status === 'completed')
+  }
+
+  async function run (boss: PgBoss, job: Job, fetched: Fetched<unknown>, { id: stableId, payload, ...origin }: Envelope): Promise<JobResult> {
     const attempt = fetched.retryCount + 1
     const jobLog = log.child({ queue: job.name, jobId: fetched.id, attempt, ...bindingsOf(origin) })
     const misfit = job.check(payload)

@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { traceOf } from '../../server/trace.ts'
 import { Durations, type Series } from './durations.ts'
 
-/** What a request and its reply have from plugins that may not be there. */
-interface Traced { traceId?: string | undefined }
+/** What a reply has from a plugin that may not be there. */
 interface Streamed { eventStream?: object }
 
 /** The label of whatever no route answers: strangers choose such paths and methods. */
@@ -21,11 +21,11 @@ export function observeRequests (fastify: FastifyInstance, registry: Registry): 
   /** The hook of a route: its series are looked up by status, once each. */
   function observer (method: string, route: string): onResponseHookHandler {
     const byStatus: Series[] = []
-    return (request: FastifyRequest & Traced, reply: FastifyReply & Streamed, done) => {
+    return (request: FastifyRequest, reply: FastifyReply & Streamed, done) => {
       if (reply.eventStream === undefined) {
         const status = reply.statusCode
         const series = byStatus[status] ??= durations.series({ method, route, status })
-        series.observe(reply.elapsedTime / 1000, request.traceId)
+        series.observe(reply.elapsedTime / 1000, traceOf(request.raw))
       }
       done()
     }
