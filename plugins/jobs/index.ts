@@ -75,6 +75,7 @@ async function jobs (fastify: FastifyInstance) {
       await soon(connection.get())
       return senderOf(originOf(request))
     },
+    names: () => [...defined.keys()],
     queues: () => countQueues(prisma, schema),
     backlog: () => backlog(prisma, schema),
     drained: () => runner.drained()

@@ -125,6 +125,8 @@ export interface Jobs extends JobSender {
    * @throws JobsUnavailableError
    */
   for: (request: FastifyRequest) => Promise<JobSender>
+  /** Of the jobs that are declared. */
+  names: () => string[]
   /** The queues, and how many jobs are on each. */
   queues: () => Promise<QueueCounts[]>
   /** The same from a count of some seconds ago: for who asks often. */

@@ -15,7 +15,7 @@ export function observeSubsystems (fastify: FastifyInstance, registry: Registry)
   const seconds = new Histogram({ name: 'job_duration_seconds', help: 'Attempts at jobs', labelNames: ['queue'], buckets: JOB_SECONDS, registers })
   const logins = new Counter({ name: 'logins_total', help: 'Attempts to sign in, by how they ended: done, refused, throttled, busy, error', labelNames: ['outcome'], registers })
 
-  // A rise from nothing is no rise for Prometheus.
+  // For Prometheus a rise from nothing is no rise.
   for (const outcome of ['done', 'refused', 'throttled', 'busy', 'error']) logins.inc({ outcome }, 0)
   const channels: Record<string, (message: unknown) => void> = {
     'keel:query': message => queries.observe((message as { durationMs: number }).durationMs / 1000),
@@ -39,7 +39,11 @@ export function observeSubsystems (fastify: FastifyInstance, registry: Registry)
     }
     if (fastify.hasDecorator('eventStreams')) gauge(registry, 'sse_connections', 'Open event streams', () => fastify.eventStreams.size)
     if (fastify.hasDecorator('sockets')) gauge(registry, 'websocket_connections', 'Open WebSockets', () => fastify.sockets.size)
-    if (fastify.hasDecorator('jobs') && fastify.config.ROLE !== 'web') observeBacklog(fastify, registry)
+    if (!fastify.hasDecorator('jobs') || fastify.config.ROLE === 'web') return
+    for (const queue of fastify.jobs.names()) {
+      for (const outcome of ['done', 'retry', 'dead']) attempts.inc({ queue, outcome }, 0)
+    }
+    observeBacklog(fastify, registry)
   })
 }
 
