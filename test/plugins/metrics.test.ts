@@ -138,6 +138,14 @@ t.test('OpenMetrics is for who accepts it, and leaves the other format as it is'
   }
 })
 
+t.test('a duration in OpenMetrics has the trace of its request', async (t) => {
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const app = await buildApp(t)
+  await app.inject({ url: '/products', headers: { traceparent: `00-${traceId}-00f067aa0ba902b7-01` } })
+  const { body } = await app.inject({ url: '/metrics', headers: { accept: 'application/openmetrics-text' } })
+  t.match(body, new RegExp(`^http_request_duration_seconds_bucket\\{le="[\\d.]+",method="GET",route="/products",status="200"\\} 1 # \\{trace_id="${traceId}"\\} [\\d.e-]+ \\d+`, 'm'))
+})
+
 t.test('with METRICS_TOKEN the metrics are for its holder', async (t) => {
   const app = await buildApp(t, { METRICS_TOKEN })
   const { token } = await registered(app)

@@ -83,10 +83,3 @@ t.test('a job carries the trace of the request that sent it, unless that is malf
   const jobs = await storedJobs(app, 'confirm-order') as unknown as { data: { traceparent?: string } }[]
   t.same(jobs.map(({ data }) => data.traceparent), [traceparent, undefined])
 })
-
-t.test('it is the exemplar of the durations in OpenMetrics', async (t) => {
-  const app = await buildApp(t)
-  await app.inject({ url: '/products', headers: { traceparent } })
-  const { body } = await app.inject({ url: '/metrics', headers: { accept: 'application/openmetrics-text' } })
-  t.match(body, new RegExp(`^http_request_duration_seconds_bucket\\{le="[\\d.]+",method="GET",route="/products",status="200"\\} 1 # \\{trace_id="${traceId}"\\} [\\d.e-]+ \\d+`, 'm'))
-})
