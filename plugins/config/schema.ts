@@ -56,6 +56,8 @@ export const ConfigSchema = Type.Object({
   METRICS_PORT: Type.Optional(integer('TCP port that answers /metrics in place of PORT, without METRICS_TOKEN to all who reach it', { minimum: 1, maximum: 65535 })),
   OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(url('Collector that traces are sent to, by OTLP over HTTP; the other OTEL_* variables count as well. Without it there are none', { protocols: ['http:', 'https:'] })),
   REQUEST_TIMEOUT_MS: integer('Milliseconds in which a request must have arrived, and in which it is answered', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
+  OVERLOAD_LOOP_DELAY_MS: integer('Milliseconds that the event loop may be late before requests are refused (503); 0 refuses none', { minimum: 0, maximum: 60_000, default: 500 }),
+  OVERLOAD_POOL_WAIT_MS: integer('Milliseconds that a request would have to wait for a database connection before it is refused (503); 0 refuses none', { minimum: 0, maximum: 60_000, default: 150 }),
   SHUTDOWN_DELAY_MS: integer('Milliseconds that the service goes on at shutdown, not ready any more, until balancers have noticed; 5000 in production', { minimum: 0, maximum: 600_000, default: 0, production: 5_000 }),
   SHUTDOWN_GRACE_MS: integer('Milliseconds that requests and jobs under way then get to finish', { minimum: 0, maximum: 600_000, default: 10_000 })
 })
