@@ -5,11 +5,11 @@ import type { StoredEvent } from './log.ts'
 type Transaction = Prisma.TransactionClient
 
 /**
- * Puts an event where it waits for an operator, with why it failed; or, without an error, for
+ * Puts an event where it waits for an operator, with why it failed; or, without a failure, for
  * an earlier event of its subject.
  */
-export async function setAside (tx: Transaction, consumer: string, { position, type, subject, ownerId, json }: StoredEvent, error?: unknown): Promise<void> {
-  await tx.eventFailure.create({ data: { consumer, position, type, subject, ownerId, json, error: error === undefined ? null : wordsOf(error), isDue: error === undefined } })
+export async function setAside (tx: Transaction, consumer: string, { position, type, subject, ownerId, json }: StoredEvent, failure?: { error: unknown }): Promise<void> {
+  await tx.eventFailure.create({ data: { consumer, position, type, subject, ownerId, json, error: failure === undefined ? null : wordsOf(failure.error), isDue: failure === undefined } })
 }
 
 /** Whether a consumer has any event set aside: mostly not, and then nothing else need be asked. */
