@@ -5,7 +5,8 @@ const MAX_LIMIT = 2 ** 31 - 1
 
 /**
  * Something that happened in the domain. `type` says what, `subject` to what (the id of an order),
- * `ownerId` whom it concerns, `data` the rest, as JSON.
+ * `ownerId` whom it concerns, `data` the rest, as JSON. Readers get `data` with `id`, `type` and `at` of the
+ * event itself: keys of these names are left out of it.
  */
 export interface DomainEvent { type: string, subject: string, ownerId?: string, data: object }
 

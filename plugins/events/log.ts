@@ -27,8 +27,13 @@ export async function readLog (prisma: Reader, after: bigint, limit: number, { o
   const rows = await prisma.$queryRaw<Row[]>`
     SELECT position, type, subject, owner_id AS "ownerId", at, data FROM events
     WHERE position > ${after} ${owned} ${about} ${within} ORDER BY position LIMIT ${limit}`
-  return rows.map(({ position, type, subject, ownerId, at, data }) =>
-    ({ position, type, subject, ownerId, json: JSON.stringify({ id: String(position), type, at, ...data }) }))
+  return rows.map(({ at, data, ...row }) => ({ ...row, json: toJson(row, at, data) }))
+}
+
+/** The envelope comes first, and is what it is whatever the data has. */
+function toJson ({ position, type }: Pick<Row, 'position' | 'type'>, at: Date, data: object): string {
+  const envelope = { id: String(position), type, at }
+  return JSON.stringify({ ...envelope, ...data, ...envelope })
 }
 
 /** How far the log goes back and forth. */
