@@ -89,7 +89,8 @@ async function sockets (fastify: FastifyInstance) {
     return (socket, { id: requestId, user, raw, routeOptions }) => {
       const stream = raw.socket
       // For as long as it is open nothing holds the request any more: the errors of a socket come before its end, which is logged.
-      upgrades.get(raw)?.reply.raw.detachSocket(stream)
+      const response = upgrades.get(raw)?.reply.raw
+      if (response?.socket === stream) response.detachSocket(stream)
       socket.removeAllListeners('error').on('error', () => {})
       const connection = new Connection(socket, stream, { user, requestId, route: routeOptions.url ?? '', find }, shared)
       connections.add(connection)
