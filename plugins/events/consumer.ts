@@ -145,7 +145,7 @@ export class EventConsumer {
   }
 }
 
-/** An event in a line of the log. */
-function describe ({ position, type, subject }: StoredEvent): object {
-  return { event: String(position), type, subject }
+/** An event in a line of the log, with the request that caused it. */
+function describe ({ position, type, subject, origin }: StoredEvent): object {
+  return { event: String(position), type, subject, requestId: origin?.requestId, traceId: origin?.traceparent?.split('-')[1] }
 }

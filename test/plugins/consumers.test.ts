@@ -165,14 +165,14 @@ t.test('any other error is the event\'s: what has failed so often is set aside, 
     'words that a connection might say': () => { throw new Error('The gift certificate 4711 is unknown') },
     'parts of such words': () => { throw new Error('waited endlessly for a plan') },
     'another service that is away': () => { throw Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }) },
-    null: () => { throw null },
-    undefined: () => { throw undefined },
+    null: () => AbortSignal.abort(null).throwIfAborted(),
+    undefined: () => (function * () {})().throw(undefined),
     'what can\'t be asked': () => { throw Object.create(null, { statusCode: { get () { throw new Error('no') } } }) }
   }
   for (const [what, fail] of Object.entries(errors)) {
     await t.test(what, async t => {
       const name = newConsumer()
-      const { app, handed } = await consume(t, name, async event => { if (numberOf(event) === 1) fail() }, { batch: 1, attempts: 2 })
+      const { app, handed } = await consume(t, name, async event => { if (numberOf(event) === 1) await fail() }, { batch: 1, attempts: 2 })
       for (const n of [1, 2]) await record(n)
       await until(() => handed.includes(2))
       t.match(await failures(name), [{ isDue: false, error: String }])
@@ -180,6 +180,33 @@ t.test('any other error is the event\'s: what has failed so often is set aside, 
       await app.close()
     })
   }
+})
+
+t.test('the request that caused an event goes with it: to the handler, into the log lines, and where it is set aside', async t => {
+  const name = newConsumer()
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const origin = { requestId: 'the-request', traceparent: `00-${traceId}-00f067aa0ba902b7-01` }
+  const handed: StoredEvent[] = []
+  const { lines } = await buildLogged(t, { ROLE: 'all' }, fastify => fastify.consumeEvents({
+    name,
+    attempts: 1,
+    handler: async event => {
+      handed.push(event)
+      throw new Error('no')
+    }
+  }))
+  await inTransaction(prisma, tx => recordEvent(tx, { type: 'thing.changed', subject: 'x', data: { n: 1 }, origin }))
+  const failure = await until(async () => (await failures(name))[0])
+  const { id } = JSON.parse(handed[0]!.json) as { id: string }
+  t.same(handed[0]!.origin, origin)
+  t.same(failure.origin, origin)
+  t.notMatch(handed[0]!.json, /the-request/, 'readers do not get it')
+  await until(() => lines.some(({ event }) => event === id))
+  t.match(lines.find(({ event }) => event === id), { consumer: name, requestId: 'the-request', traceId })
+
+  await record(2)
+  await until(() => handed.length > 1)
+  t.equal(handed.at(-1)!.origin, null, 'where none was given there is none')
 })
 
 t.test('a statement of the handler that takes too long is the event\'s, too', async t => {

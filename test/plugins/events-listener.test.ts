@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { queryObjects } from 'node:v8'
 import type { FastifyBaseLogger } from 'fastify'
 import pg from 'pg'
 import t from 'tap'
 import { listen } from '../../plugins/events/listener.ts'
+import { until } from '../helpers/jobs.ts'
 import { freePort } from '../helpers/process.ts'
 
 t.test('connections that failed are not kept in memory', async t => {
@@ -11,6 +11,6 @@ t.test('connections that failed are not kept in memory', async t => {
   const log = { warn: () => { failed++ } } as unknown as FastifyBaseLogger
   const listener = listen({ url: `postgresql://postgres@127.0.0.1:${await freePort()}/none`, schema: undefined }, () => {}, log)
   t.teardown(() => listener.close())
-  while (failed < 5) await sleep(5)
+  await until(() => failed >= 5)
   t.ok(queryObjects(pg.Client, { format: 'count' }) < 3)
 })
