@@ -12,7 +12,7 @@ import { buildLogged } from '../helpers/log.ts'
 const web = await buildApp(t)
 const { prisma } = web
 
-/** The embedded database has one connection for all. */
+/** The embedded database has one connection for all, and no time-outs. */
 const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set' }
 
 let consumers = 0
@@ -209,7 +209,7 @@ t.test('the request that caused an event goes with it: to the handler, into the 
   t.equal(handed.at(-1)!.origin, null, 'where none was given there is none')
 })
 
-t.test('a statement of the handler that takes too long is the event\'s, too', async t => {
+t.test('a statement of the handler that takes too long is the event\'s, too', onServer, async t => {
   const name = newConsumer()
   const { handed } = await consume(t, name, async (event, tx) => {
     if (numberOf(event) !== 1) return
