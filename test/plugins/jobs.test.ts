@@ -120,6 +120,18 @@ t.test('sending', async (t) => {
   })
 })
 
+t.test('text that the database cannot hold is refused by the sender, and spoils no transaction', async (t) => {
+  const name = newQueue()
+  const app = await buildApp(t, {}, fastify => fastify.jobs.define({ name, payload: Type.Object({ texts: Type.Record(Type.String(), Type.String()) }), handler: async () => {} }))
+  await app.prisma.$transaction(async tx => {
+    const send = async (texts: Record<string, string>) => await app.jobs.send(name, { texts }, { tx })
+    const refused = { name: 'InvalidPayloadError', message: /NUL characters or unpaired surrogates \(in "/ }
+    for (const texts of [{ a: 'x\0' }, { a: 'half \ud800' }, { 'key\0': 'x' }] as Record<string, string>[]) await t.rejects(send(texts), refused)
+    await send({ a: 'no NUL: \\u0000; a whole pair: \ud83d\ude00' })
+  })
+  t.match(await storedJobs(app, name), [{ data: { payload: { texts: { a: 'no NUL: \\u0000; a whole pair: 😀' } } } }])
+})
+
 t.test('ROLE=web sends and does not run', async (t) => {
   const name = newQueue()
   const { app: web } = await worker(t, name, {}, { ROLE: 'web' })
