@@ -68,7 +68,7 @@ export function createRunner ({ log, schema, sender }: RunnerOptions): Runner {
   }
 
   async function run (boss: PgBoss, job: Job, fetched: JobWithMetadata<unknown>): Promise<JobResult> {
-    const { id = fetched.id, payload, ...origin } = readEnvelope(fetched.data)
+    const { id = fetched.sourceRootId ?? fetched.id, payload, ...origin } = readEnvelope(fetched.data)
     const attempt = fetched.retryCount + 1
     const jobLog = log.child({ queue: job.name, jobId: id, ...id === fetched.id ? {} : { rowId: fetched.id }, attempt, ...bindingsOf(origin) })
     const taken = { boss, job, fetched, log: jobLog }
