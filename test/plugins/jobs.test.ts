@@ -294,6 +294,25 @@ t.test('the lines of a job say which request and which trace it comes from, what
   t.equal(line.traceId, undefined, 'what is not well-formed is left out')
 })
 
+t.test('a job that runs in another row than it was sent in keeps its id, in the log and for its handler', async (t) => {
+  const name = newQueue()
+  const ids: string[] = []
+  const { app, lines } = await loggingWorker(t, { name, payload: Numbered, handler: async ({ id }) => { ids.push(id) } })
+  const [sent, scheduled] = [randomUUID(), randomUUID()]
+  await app.jobs.send(name, { n: 1 })
+  await until(() => ids.length === 1)
+  // As a retry from the dead letter queue makes them, of a job that was sent and of one of a schedule, which has no id in it.
+  await app.prisma.$executeRaw`INSERT INTO pgboss.job (name, data, source_root_id) VALUES
+    (${name}, jsonb_build_object('id', ${sent}, 'payload', '{"n": 2}'::jsonb), ${sent}::uuid), (${name}, '{"payload": {"n": 3}}', ${scheduled}::uuid)`
+  await until(() => ids.length === 3)
+  t.same(ids.slice(1).toSorted(), [sent, scheduled].toSorted())
+  await until(() => lines.filter(({ msg }) => msg === 'job done').length === 3)
+  const rows = (await storedJobs(app, name)).map(({ id }) => id)
+  const [first, ...others] = lines.filter(({ msg }) => msg === 'job done')
+  t.match(first, { jobId: ids[0], rowId: undefined })
+  for (const { jobId, rowId } of others) t.ok(ids.includes(jobId as string) && rows.includes(rowId as string))
+})
+
 t.test('scheduled jobs', async (t) => {
   const name = newQueue()
   const schedule = { cron: '* * * * *', timeZone: 'Europe/Berlin', payload: { n: 7 } }
