@@ -303,7 +303,7 @@ t.test('a job that runs in another row than it was sent in keeps its id, in the 
   await until(() => ids.length === 1)
   // As a retry from the dead letter queue makes them, of a job that was sent and of one of a schedule, which has no id in it.
   await app.prisma.$executeRaw`INSERT INTO pgboss.job (name, data, source_root_id) VALUES
-    (${name}, jsonb_build_object('id', ${sent}, 'payload', '{"n": 2}'::jsonb), ${sent}::uuid), (${name}, '{"payload": {"n": 3}}', ${scheduled}::uuid)`
+    (${name}, jsonb_build_object('id', ${sent}::text, 'payload', '{"n": 2}'::jsonb), ${sent}::uuid), (${name}, '{"payload": {"n": 3}}', ${scheduled}::uuid)`
   await until(() => ids.length === 3)
   t.same(ids.slice(1).toSorted(), [sent, scheduled].toSorted())
   await until(() => lines.filter(({ msg }) => msg === 'job done').length === 3)
