@@ -14,7 +14,7 @@ const root = import.meta.dirname
 const { version, description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string, description: string }
 
 /** What a process has that serves no clients: how it is, and what its own answers refer to. */
-const OF_WORKERS = /\/(?:health|problems)(?:\.ts|\/)/
+const OF_WORKERS = /\/(?:health|metrics|problems)(?:\.ts|\/)/
 
 /** What the plugins are told of this service. */
 const service = {

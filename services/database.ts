@@ -23,16 +23,44 @@ export function markEventful (tx: Database): void {
   eventful.add(tx)
 }
 
+/** By when something has to be done, and a signal that fires when nobody waits for it any more. */
+export interface Deadline { signal: AbortSignal, remainingMs: () => number }
+
 /**
  * Runs `work` in a transaction. When the database gives up because of others'
  * changes (serialization failure, deadlock), it runs again, a few times at most:
- * `work` must do nothing but read and write through `tx`.
+ * `work` must do nothing but read and write through `tx`. When nobody waits for it any
+ * more, it is not committed.
+ * @throws the reason of the deadline's signal
  */
-export async function inTransaction<T> (prisma: PrismaClient, work: (tx: Database) => Promise<T>): Promise<T> {
+export async function inTransaction<T> (prisma: PrismaClient, work: (tx: Database) => Promise<T>, deadline?: Deadline): Promise<T> {
   let transaction: Database | undefined
-  const result = await persistently(() => prisma.$transaction(tx => work(transaction = tx), LIMITS))
+  const result = await persistently(async () => await prisma.$transaction(async tx => {
+    await heed(tx, deadline)
+    const result = await work(transaction = tx)
+    deadline?.signal.throwIfAborted()
+    return result
+  }, limitsOf(deadline)))
   if (transaction !== undefined && eventful.has(transaction)) wakers.get(prisma)?.()
   return result
+}
+
+function limitsOf (deadline: Deadline | undefined): typeof LIMITS {
+  if (deadline === undefined) return LIMITS
+  deadline.signal.throwIfAborted()
+  const remaining = Math.max(1, Math.floor(deadline.remainingMs()))
+  return { maxWait: Math.min(LIMITS.maxWait, remaining), timeout: Math.min(LIMITS.timeout, remaining) }
+}
+
+/** A statement that would run on for nobody is ended by the database, too; without a deadline it is after LIMITS at the latest. */
+async function heed (tx: Database, deadline: Deadline | undefined): Promise<void> {
+  if (deadline === undefined) return
+  deadline.signal.throwIfAborted()
+  const remaining = Math.max(1, Math.floor(deadline.remainingMs()))
+  if (remaining >= LIMITS.timeout) return
+  await tx.$executeRaw`
+    SELECT set_config('statement_timeout', ${String(remaining)}, true) FROM pg_settings
+    WHERE name = 'statement_timeout' AND setting::int NOT BETWEEN 1 AND ${remaining}`
 }
 
 /** Runs a single statement, or a transaction, again when the database gave it up because of others' changes. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { PrismaClient } from '../prisma/generated/client.ts'
-import { inTransaction, type Database } from './database.ts'
+import { inTransaction, type Database, type Deadline } from './database.ts'
 import { DomainError } from './errors.ts'
 
 /** A request that its sender may repeat: who sent it, for what, under which key, and what it said. `ttl` is in milliseconds. */
@@ -15,7 +15,7 @@ export type Stored<T> = T extends Date ? string : T extends object ? { [Name in 
  * has passed. What fails leaves no trace and may be tried again.
  * @throws DomainError IDEMPOTENCY_IN_FLIGHT while the first is running, IDEMPOTENCY_KEY_REUSED for another input
  */
-export async function once<T> (prisma: PrismaClient, request: Repeatable | undefined, work: (tx: Database) => Promise<T>): Promise<{ answer: T | Stored<T>, replayed: boolean }> {
+export async function once<T> (prisma: PrismaClient, request: Repeatable | undefined, work: (tx: Database) => Promise<T>, deadline?: Deadline): Promise<{ answer: T | Stored<T>, replayed: boolean }> {
   return await inTransaction(prisma, async tx => {
     if (request === undefined) return { answer: await work(tx), replayed: false }
     const { userId, operation, key, ttl } = request
@@ -31,7 +31,7 @@ export async function once<T> (prisma: PrismaClient, request: Repeatable | undef
     const stored = { fingerprint, answer: JSON.parse(JSON.stringify(answer)), createdAt: new Date(), expiresAt: new Date(Date.now() + ttl) }
     await tx.idempotencyRecord.upsert({ where: id, create: { userId, operation, key, ...stored }, update: stored, select: { key: true } })
     return { answer, replayed: false }
-  })
+  }, deadline)
 }
 
 /**

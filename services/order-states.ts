@@ -1,5 +1,5 @@
 import type { OrderStatus, PrismaClient } from '../prisma/generated/client.ts'
-import { inTransaction, type Database } from './database.ts'
+import { inTransaction, type Database, type Deadline } from './database.ts'
 import { DomainError } from './errors.ts'
 import { findOrderRow, orderChanged, toOrder, visibleTo, type Order, type OrderRow } from './orders.ts'
 import type { Actor } from './scopes.ts'
@@ -19,14 +19,14 @@ export type Step = keyof typeof steps
  * are back in stock.
  * @throws DomainError NOT_FOUND, INVALID_STATE
  */
-export async function takeStep (prisma: PrismaClient, actor: Actor, id: string, step: Step): Promise<Order> {
+export async function takeStep (prisma: PrismaClient, actor: Actor, id: string, step: Step, deadline?: Deadline): Promise<Order> {
   return await inTransaction(prisma, async tx => {
     const where = { id, ...visibleTo(actor) }
     const order = await advance(tx, where, step)
     if (order !== undefined) return toOrder(order)
     const { status } = await findOrderRow(tx, where)
     throw new DomainError('INVALID_STATE', `The order is ${status}: to ${step} it, it must be ${steps[step].from.join(' or ')}.`)
-  })
+  }, deadline)
 }
 
 /**

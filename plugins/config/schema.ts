@@ -18,7 +18,7 @@ export const ConfigSchema = Type.Object({
   DATABASE_POOL_MAX: integer('Connections of this process to the database at the most', { minimum: 1, maximum: 1000, default: 10 }),
   DATABASE_SLOW_MS: integer('Queries that take this many milliseconds or more are logged; 0 logs none', { minimum: 0, maximum: 3_600_000, default: 250 }),
   DATABASE_LOCK_TIMEOUT: duration('For how long a statement waits for what others have locked; 0s: for as long as it takes', { minimum: 0, maximum: 3_600_000, default: '5s' }),
-  DATABASE_STATEMENT_TIMEOUT: duration('How long a statement may run; 0s: as long as it takes', { minimum: 0, maximum: 3_600_000, default: '15s' }),
+  DATABASE_STATEMENT_TIMEOUT: duration('How long a statement may run, where requests are served REQUEST_TIMEOUT_MS at the most; 0s: as long as it takes', { minimum: 0, maximum: 3_600_000, default: '15s' }),
   DATABASE_IDLE_TRANSACTION_TIMEOUT: duration('For how long a transaction may do nothing before the database ends it; 0s: for ever', { minimum: 0, maximum: 3_600_000, default: '30s' }),
   DATA_DIR: text('Folder of the embedded database and the development keys', { default: '.data' }),
   ALLOWED_ORIGINS: originList('Origins that browsers may call from (CORS), comma separated, exact', { default: '' }),
@@ -52,8 +52,10 @@ export const ConfigSchema = Type.Object({
   WS_MESSAGES_MAX: integer('Messages that each WebSocket may send in a second', { minimum: 1, maximum: 1_000_000, default: 100 }),
   WS_PING_INTERVAL: duration('How often a WebSocket is asked whether it is alive; one that has not answered by the next time is cut off', { minimum: 100, maximum: 3_600_000, default: '20s' }),
   DOCS: text('API reference at /docs and /openapi.json: on or off; off in production', { enum: ['on', 'off'], default: 'on', production: 'off' }),
-  METRICS_TOKEN: Type.Optional(text('Bearer token that may see the details of /health/ready', { minLength: 16, secret: true })),
-  REQUEST_TIMEOUT_MS: integer('Milliseconds in which a whole request must have arrived', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
+  METRICS_TOKEN: Type.Optional(text('Bearer token that may read /metrics and see the details of /health/ready', { minLength: 16, secret: true })),
+  METRICS_PORT: Type.Optional(integer('TCP port that answers /metrics in place of PORT, without METRICS_TOKEN to all who reach it', { minimum: 1, maximum: 65535 })),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(url('Collector that traces are sent to, by OTLP over HTTP; the other OTEL_* variables count as well. Without it there are none', { protocols: ['http:', 'https:'] })),
+  REQUEST_TIMEOUT_MS: integer('Milliseconds in which a request must have arrived, and in which it is answered', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
   SHUTDOWN_DELAY_MS: integer('Milliseconds that the service goes on at shutdown, not ready any more, until balancers have noticed; 5000 in production', { minimum: 0, maximum: 600_000, default: 0, production: 5_000 }),
   SHUTDOWN_GRACE_MS: integer('Milliseconds that requests and jobs under way then get to finish', { minimum: 0, maximum: 600_000, default: 10_000 })
 })

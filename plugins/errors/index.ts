@@ -1,8 +1,9 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { frameworkProblem, statusProblem, validationProblem } from './catalogue.ts'
+import { traceOf } from '../../server/trace.ts'
+import { frameworkProblem, kitProblem, statusProblem, validationProblem } from './catalogue.ts'
 import { databaseProblem } from './database-errors.ts'
-import { kitProblems, type ProblemKind } from './kinds.ts'
+import { kitProblems, type KitCode, type ProblemKind } from './kinds.ts'
 import { PROBLEM_TYPE, Problem, problemBody, type ProblemInput } from './problem.ts'
 
 declare module 'fastify' {
@@ -15,8 +16,8 @@ declare module 'fastify' {
     problemOf: (error: unknown) => ProblemInput
   }
   interface FastifyReply {
-    /** Answers with a problem of this status (RFC 9457). */
-    problem: (status: number, detail?: string) => FastifyReply
+    /** Answers with the kit's problem of this code, or that of a status (RFC 9457). */
+    problem: (kind: KitCode | number, detail?: string) => FastifyReply
   }
 }
 
@@ -47,8 +48,8 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
     if (route.url.includes('/:')) fastify.declareProblems(route, 414)
   })
 
-  fastify.decorateReply('problem', function (status, detail) {
-    return send(this.request, this, statusProblem(status, detail))
+  fastify.decorateReply('problem', function (kind, detail) {
+    return send(this.request, this, typeof kind === 'number' ? statusProblem(kind, detail) : kitProblem(kind, detail))
   })
 
   fastify.setErrorHandler((error: FastifyError, request, reply) => {
@@ -102,7 +103,7 @@ function send (request: FastifyRequest, reply: FastifyReply, problem: ProblemInp
     .code(problem.status)
     .type(PROBLEM_TYPE)
     .serializer(JSON.stringify)
-    .send(problemBody(problem, request.id))
+    .send(problemBody(problem, request.id, traceOf(request.raw)))
 }
 
 export default fp(errors, { name: 'errors' })

@@ -1,7 +1,9 @@
+import { channel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger } from 'fastify'
 import type { JobResult, JobWithMetadata, PgBoss } from 'pg-boss'
+import { tracing } from '../../server/trace.ts'
 import { wordsOf } from '../errors/words.ts'
-import { bindingsOf, readEnvelope, type Origin } from './envelope.ts'
+import { bindingsOf, readEnvelope, type Envelope, type Origin } from './envelope.ts'
 import { handBack } from './hand-back.ts'
 import { postpone, releaseKeys } from './ordered.ts'
 import { causeOf, createSupervisor, ShutdownError } from './supervisor.ts'
@@ -32,6 +34,9 @@ interface Taken { boss: PgBoss, job: Job, fetched: JobWithMetadata<unknown>, log
 /** Delayed jobs and retries are not announced: the first worker of a queue looks for them, the others help it. */
 const POLL_SECONDS = { first: 2, other: 30 }
 
+/** Is told of each attempt `{ queue, outcome: 'done' | 'retry' | 'dead', durationMs }`. */
+const attempts = channel('keel:job')
+
 /** Runs jobs: checks payloads, ends attempts that take too long, and says of each how it went. */
 export function createRunner ({ log, schema, sender }: RunnerOptions): Runner {
   const supervisor = createSupervisor()
@@ -59,7 +64,7 @@ export function createRunner ({ log, schema, sender }: RunnerOptions): Runner {
   /** Runs one job of a batch. Never rejects: the others of the batch would fail with it. */
   async function settled (boss: PgBoss, job: Job, fetched: JobWithMetadata<unknown>): Promise<JobResult> {
     try {
-      return await run(boss, job, fetched)
+      return await runTraced(boss, job, fetched)
     } catch {
       // Not even to be described: it throws when it is looked at.
       log.error({ queue: job.name, jobId: fetched.id }, 'a job failed with something that can\'t be read')
@@ -67,14 +72,24 @@ export function createRunner ({ log, schema, sender }: RunnerOptions): Runner {
     }
   }
 
-  async function run (boss: PgBoss, job: Job, fetched: JobWithMetadata<unknown>): Promise<JobResult> {
-    const { id = fetched.sourceRootId ?? fetched.id, payload, ...origin } = readEnvelope(fetched.data)
+  /** In the trace of who sent it, where traces are collected. */
+  async function runTraced (boss: PgBoss, job: Job, fetched: JobWithMetadata<unknown>): Promise<JobResult> {
+    const { id = fetched.sourceRootId ?? fetched.id, ...rest } = readEnvelope(fetched.data)
+    const envelope = { id, ...rest }
+    const { inJob } = tracing() ?? {}
+    if (inJob === undefined) return await run(boss, job, fetched, envelope)
+    const named = { queue: job.name, id, attempt: fetched.retryCount + 1 }
+    return await inJob(named, envelope, async carrier => await run(boss, job, fetched, { ...envelope, ...carrier }), ({ status }) => status === 'completed')
+  }
+
+  async function run (boss: PgBoss, job: Job, fetched: JobWithMetadata<unknown>, { id, payload, ...origin }: Envelope & { id: string }): Promise<JobResult> {
     const attempt = fetched.retryCount + 1
     const jobLog = log.child({ queue: job.name, jobId: id, ...id === fetched.id ? {} : { rowId: fetched.id }, attempt, ...bindingsOf(origin) })
     const taken = { boss, job, fetched, log: jobLog }
     const misfit = job.check(payload)
     if (misfit !== undefined) {
       jobLog.error({ reason: misfit }, 'a job does not fit its schema: it goes to the dead letter queue')
+      attempts.publish({ queue: job.name, outcome: 'dead', durationMs: 0 })
       return { id: fetched.id, status: 'deadletter', output: { reason: `The payload does not fit the schema: ${misfit}` } }
     }
     const began = performance.now()
@@ -85,6 +100,7 @@ export function createRunner ({ log, schema, sender }: RunnerOptions): Runner {
         await job.handler({ id, payload: payload as never, attempt, signal: control.signal, log: jobLog, jobs: sender(origin) })
       })
       jobLog.info({ durationMs: durationMs() }, 'job done')
+      attempts.publish({ queue: job.name, outcome: 'done', durationMs: durationMs() })
       return { id: fetched.id, status: 'completed' }
     } catch (error) {
       const isInterrupted = control.signal.reason instanceof ShutdownError
@@ -97,6 +113,7 @@ export function createRunner ({ log, schema, sender }: RunnerOptions): Runner {
     // Of the row: an operator's retry, and being handed back, add an attempt.
     const isLast = retry === false || fetched.retryCount >= fetched.retryLimit
     log[isLast ? 'error' : 'warn']({ err: error, durationMs }, isLast ? 'job failed for the last time: it goes to the dead letter queue' : 'job failed, and will be tried again')
+    attempts.publish({ queue: job.name, outcome: isLast ? 'dead' : 'retry', durationMs })
     const output = { reason: wordsOf(causeOf(error, signal)) }
     if (!isLast && Number.isFinite(retryAfterMs)) {
       await postpone(boss, job, fetched, output, Number(retryAfterMs)).catch(fault => {
@@ -106,11 +123,12 @@ export function createRunner ({ log, schema, sender }: RunnerOptions): Runner {
     return { id: fetched.id, status: retry === false ? 'deadletter' : 'failed', output }
   }
 
-  async function interrupted ({ boss, fetched, log }: Taken, error: unknown, signal: AbortSignal, durationMs: number): Promise<JobResult> {
+  async function interrupted ({ boss, job, fetched, log }: Taken, error: unknown, signal: AbortSignal, durationMs: number): Promise<JobResult> {
     const output = { reason: wordsOf(causeOf(error, signal)) }
     try {
       await handBack(boss, schema, fetched, output)
       log.info({ durationMs }, 'the service is shutting down: the job is handed back')
+      attempts.publish({ queue: job.name, outcome: 'retry', durationMs })
     } catch (fault) {
       log.warn({ err: fault, durationMs }, 'the service is shutting down: the job could not be handed back, and counts as failed')
     }

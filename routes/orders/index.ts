@@ -39,7 +39,7 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
     }
   }, async (request, reply) => {
     const followUp = { jobs: await fastify.jobs.for(request), ttl: config.ORDER_TTL }
-    const result = await once(prisma, repeatable(request, 'createOrder', config.IDEMPOTENCY_TTL), tx => placeOrder(tx, request.user.id, request.body, followUp))
+    const result = await once(prisma, repeatable(request, 'createOrder', config.IDEMPOTENCY_TTL), tx => placeOrder(tx, request.user.id, request.body, followUp), request.deadline)
     const order = markReplay(reply, result)
     return reply.code(201).header('location', `/orders/${order.id}`).send(order)
   })
@@ -87,7 +87,7 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
     fastify.post(`/:id/${step}`, {
       config: { scopes: [scope] },
       schema: { ...about, tags, params, response: { 200: ref(Order, { description: 'The order as it is now' }), 404: problem, 409: problem } }
-    }, async request => await takeStep(prisma, request.user, request.params.id, step))
+    }, async request => await takeStep(prisma, request.user, request.params.id, step, request.deadline))
   }
 }
 

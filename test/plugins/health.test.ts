@@ -16,7 +16,7 @@ t.test('live and ready answer anyone with a bare status', async (t) => {
 t.test('the holder of the metrics token sees each check', async (t) => {
   const app = await buildApp(t, { METRICS_TOKEN })
   const response = await app.inject({ url: '/health/ready', headers: bearer(METRICS_TOKEN) })
-  t.same(response.json(), { status: 'ok', checks: { database: { status: 'ok' }, migrations: { status: 'ok' }, jobs: { status: 'ok' } } })
+  t.same(response.json(), { status: 'ok', checks: { database: { status: 'ok' }, migrations: { status: 'ok' }, jobs: { status: 'ok' }, shutdown: { status: 'ok' } } })
   t.notOk((await app.inject({ url: '/health/ready', headers: bearer('a-token-for-nothing') })).json().checks)
 })
 

@@ -141,7 +141,7 @@ t.test('ROLE=web sends and does not run', async (t) => {
   t.equal((await storedJobs(web, name)).length, 1)
 })
 
-t.test('ROLE=worker serves health and the kinds of problems, and nothing else', async (t) => {
+t.test('ROLE=worker serves none of what clients read, and its health and the kinds of problems all the same', async (t) => {
   const { app } = await worker(t, newQueue(), {}, { ROLE: 'worker' })
   for (const url of ['/products', '/docs', '/openapi.json', '/asyncapi.json', '/.well-known/jwks.json']) t.equal((await app.inject(url)).statusCode, 404, url)
   for (const url of ['/health/live', '/problems/not-found']) t.equal((await app.inject(url)).statusCode, 200, url)

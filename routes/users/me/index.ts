@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { changePassword } from '../../../services/credentials.ts'
 import { endSession, listSessions } from '../../../services/sessions.ts'
-import { clientGone } from '../../http/client-gone.ts'
 import { linkHeader } from '../../http/headers.ts'
 import { linkNext } from '../../http/pages.ts'
 import { idParams, noContent, pageQuery, problem, ref } from '../../schemas.ts'
@@ -56,7 +55,7 @@ const me: FastifyPluginAsyncTypebox = async fastify => {
     }
   }, async (request, reply) => {
     const policy = { maxFailures: config.LOGIN_FAILURES_MAX, failuresWindow: config.LOGIN_FAILURES_WINDOW }
-    await changePassword(prisma, { userId: request.user.id, client: request.ip, ...request.body, signal: clientGone(reply) }, policy)
+    await changePassword(prisma, { userId: request.user.id, client: request.ip, ...request.body, signal: request.deadline.signal }, policy)
     return reply.code(204).send()
   })
 }

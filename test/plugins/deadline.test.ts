@@ -1,0 +1,150 @@
+import { connect, type AddressInfo } from 'node:net'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import t, { type Test } from 'tap'
+import type { Config } from '../../plugins/config/index.ts'
+import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { until } from '../helpers/jobs.ts'
+import { openEvents } from '../helpers/sse.ts'
+
+const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set' }
+
+/** The service with a route that keeps its requests, and answers when it is released. */
+async function service (t: Test, overrides: Partial<Config> = {}): Promise<{ app: FastifyInstance, requests: FastifyRequest[], release: () => void }> {
+  const requests: FastifyRequest[] = []
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const app = await buildApp(t, overrides, app => app.route({
+    url: '/slow',
+    method: ['GET', 'POST'],
+    config: { public: true },
+    schema: { hide: true },
+    handler: async request => {
+      requests.push(request)
+      await released
+      return { done: true }
+    }
+  }))
+  t.teardown(release)
+  return { app, requests, release }
+}
+
+/** Has another transaction hold a product until it is released. */
+async function held (app: FastifyInstance, id: string): Promise<() => Promise<unknown>> {
+  const { promise: isHeld, resolve: hold } = Promise.withResolvers<void>()
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const holder = app.prisma.$transaction(async tx => {
+    await tx.$queryRaw`SELECT 1 FROM products WHERE id = ${id}::uuid FOR UPDATE`
+    hold()
+    await released
+  }, { timeout: 60_000 })
+  await isHeld
+  return async () => {
+    release()
+    await holder
+  }
+}
+
+t.test('what is not answered in time is a 503 problem, and its signal fires', async t => {
+  const { app, requests } = await service(t, { REQUEST_TIMEOUT_MS: 100 })
+  for (const method of ['GET', 'POST'] as const) {
+    const response = await app.inject({ method, url: '/slow', payload: method === 'POST' ? { a: 1 } : undefined })
+    t.equal(response.statusCode, 503)
+    t.match(response.json(), { code: 'DEADLINE_EXCEEDED', detail: 'There was no answer within 100 ms.' })
+    t.ok(response.headers['retry-after'])
+    t.equal(requests.at(-1)!.deadline.signal.aborted, true)
+    t.equal(requests.at(-1)!.deadline.remainingMs(), 0)
+  }
+})
+
+t.test('what the handler gives after that is nobody\'s', async t => {
+  const { app, requests, release } = await service(t, { REQUEST_TIMEOUT_MS: 100 })
+  const response = await app.inject('/slow')
+  const warnings: unknown[] = []
+  requests[0]!.log.warn = (...words: unknown[]) => { warnings.push(words) }
+  release()
+  await new Promise(setImmediate)
+  t.equal(response.statusCode, 503)
+  t.same(warnings, [])
+})
+
+t.test('a client may wait for less, not for more', async t => {
+  const { app, requests, release } = await service(t, { REQUEST_TIMEOUT_MS: 60_000 })
+  const hurried = await app.inject({ url: '/slow', headers: { 'x-request-timeout-ms': '50' } })
+  t.equal(hurried.json().code, 'DEADLINE_EXCEEDED')
+  const patient = app.inject({ url: '/slow', headers: { 'x-request-timeout-ms': '9999999999' } })
+  await until(() => requests.length === 2)
+  t.ok(requests[1]!.deadline.remainingMs() <= 60_000)
+  release()
+  t.equal((await patient).statusCode, 200)
+})
+
+t.test('a deadline that is none is refused', async t => {
+  const { app } = await service(t)
+  for (const value of ['0', '000', '-1', '1.5', '1e3', 'soon', '', '99999999999', '5, 6']) {
+    const response = await app.inject({ url: '/products', headers: { 'x-request-timeout-ms': value } })
+    t.equal(response.statusCode, 400, value)
+    t.match(response.json().detail, /X-Request-Timeout-Ms/)
+  }
+  t.equal((await app.inject({ url: '/products', headers: { 'x-request-timeout-ms': '5000' } })).statusCode, 200)
+})
+
+t.test('the signal fires when the client hangs up, and not when its body has been read', async t => {
+  const { app, requests } = await service(t)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1', () => socket.write('POST /slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}'))
+  await until(() => requests.length === 1)
+  const { signal } = requests[0]!.deadline
+  await new Promise(resolve => setTimeout(resolve, 50))
+  t.equal(signal.aborted, false)
+  socket.destroy()
+  await until(() => signal.aborted)
+  t.match(signal.reason, { message: 'The client has hung up.' })
+})
+
+t.test('an answered request leaves no timer and no signal behind', async t => {
+  const { app, requests, release } = await service(t)
+  release()
+  t.equal((await app.inject('/slow')).statusCode, 200)
+  t.equal(requests[0]!.deadline.signal.aborted, false)
+})
+
+t.test('an event stream goes on', async t => {
+  const { app } = await service(t, { REQUEST_TIMEOUT_MS: 1_000, SSE_HEARTBEAT: 200 })
+  const { token } = await registered(app)
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const stream = await openEvents(t, `${url}/orders/events`, { token })
+  await until(() => stream.comments() >= 8)
+  t.equal(stream.response.status, 200)
+})
+
+t.test('an order that is not placed in time leaves nothing behind, also no statement', onServer, async t => {
+  const { app } = await service(t)
+  const { token } = await registered(app)
+  const { id, stock } = await newProduct(app)
+  const release = await held(app, id)
+  const response = await app.inject({ method: 'POST', url: '/orders', headers: { ...bearer(token), 'x-request-timeout-ms': '300' }, payload: { items: [{ productId: id, quantity: 1 }] } })
+  t.equal(response.statusCode, 503)
+  const waiting = async () => (await app.prisma.$queryRaw<object[]>`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).length
+  await until(async () => await waiting() === 0)
+  await release()
+  t.same((await app.inject({ url: '/orders', headers: bearer(token) })).json().items, [])
+  t.equal((await app.inject(`/products/${id}`)).json().stock, stock)
+})
+
+t.test('an order whose client hangs up meanwhile is not placed', onServer, async t => {
+  const { app } = await service(t)
+  const { token } = await registered(app)
+  const { id, stock } = await newProduct(app)
+  const release = await held(app, id)
+  const port = Number(new URL(await app.listen({ port: 0, host: '127.0.0.1' })).port)
+  const body = JSON.stringify({ items: [{ productId: id, quantity: 1 }] })
+  const socket = connect(port, '127.0.0.1', () => socket.write(`POST /orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`))
+  const waiting = async () => (await app.prisma.$queryRaw<object[]>`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).length
+  await until(async () => await waiting() === 1)
+  socket.destroy()
+  await until(() => new Promise<boolean>(resolve => app.server.getConnections((_error, count) => resolve(count === 0))))
+  await release()
+  const { token: admin } = await asAdmin(app)
+  await until(async () => await waiting() === 0)
+  t.same((await app.inject({ url: '/orders', headers: bearer(admin) })).json().items, [])
+  t.equal((await app.inject(`/products/${id}`)).json().stock, stock)
+})
