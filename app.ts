@@ -13,6 +13,9 @@ import { allScopes } from './services/scopes.ts'
 const root = import.meta.dirname
 const { version, description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string, description: string }
 
+/** What a process has that serves no clients: how it is, and what its own answers refer to. */
+const OF_WORKERS = /\/(?:health|metrics|problems)(?:\.ts|\/)/
+
 /** What the plugins are told of this service. */
 const service = {
   problems,
@@ -35,10 +38,11 @@ async function app (fastify: FastifyInstance, { config }: { config?: Config }) {
   })
   await fastify.register(autoload, { dir, ignoreFilter: /\/endpoints\//, options: { ...service, config } })
   closed = true
-  await fastify.register(autoload, { dir: join(dir, 'endpoints'), options: { ...service, config } })
+  const isWorker = fastify.config.ROLE === 'worker'
+  await fastify.register(autoload, { dir: join(dir, 'endpoints'), ...isWorker ? { matchFilter: OF_WORKERS } : {}, options: { ...service, config } })
   // Also where they are only sent: the sender checks against their schemas.
   await fastify.register(autoload, { dir: join(root, 'jobs') })
-  if (fastify.config.ROLE === 'worker') return
+  if (isWorker) return
   await fastify.register(autoload, { dir: join(root, 'routes'), matchFilter: /\/index\.ts$/ })
 }
 

@@ -14,6 +14,8 @@ const MAX_PARAM_LENGTH = 200
 const MAX_HEADERS_MS = 15_000
 const CHECK_MS = 2_000
 const KEEP_ALIVE_MS = 72_000
+/** For the embedded database's first start on a busy machine. */
+const PLUGIN_TIMEOUT_MS = 60_000
 const REQUEST_ID = /^[\w.:@/+=-]{8,64}$/
 
 /**
@@ -27,6 +29,7 @@ export function serverOptions (config: Config): FastifyHttpOptions<Server> {
     requestIdHeader: false,
     genReqId: requestId,
     trustProxy: config.TRUST_PROXY.length > 0 ? config.TRUST_PROXY : false,
+    pluginTimeout: PLUGIN_TIMEOUT_MS,
     bodyLimit: config.BODY_LIMIT,
     requestTimeout: config.REQUEST_TIMEOUT_MS,
     // Longer than the idle time-out of common load balancers, so that they close first.

@@ -13,10 +13,11 @@ const module: FastifyPluginAsync = async fastify => {
     retry: { limit: 12, delaySeconds: 2, maxDelaySeconds: 3600 },
     concurrency: 10,
     batch: 5,
-    timeoutSeconds: 60,
+    // A slow server is waited for: what gives up first sends the mail again.
+    timeoutSeconds: mailer.limitSeconds + 30,
     handler: async ({ id, payload, signal, log }) => {
-      const isSent = await confirmOrder({ prisma, mailer, id, signal }, payload.orderId)
-      if (!isSent) log.info('nothing to confirm: it has been, or the order is gone')
+      const outcome = await confirmOrder({ prisma, mailer, id, signal }, payload.orderId)
+      if (outcome !== 'sent') log.info({ orderId: payload.orderId, outcome }, 'no confirmation went out')
     }
   })
 }

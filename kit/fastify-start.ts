@@ -11,7 +11,6 @@ export const address = config.HOST
 export const port = config.PORT
 /** Take the server options that app.ts exports. */
 export const options = true
-export const pluginTimeout = 60_000
 /** plugins/shutdown.ts ends it before; a little longer, so that closing the database fits in. */
 export const closeGraceDelay = config.SHUTDOWN_DELAY_MS + config.SHUTDOWN_GRACE_MS + 5_000
 export const ignoreWatch = exactly('.data', '.tap', 'coverage', 'test', 'bench', 'client', 'docs', 'prisma/generated', 'prisma/migrations', config.DATA_DIR)

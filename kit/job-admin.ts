@@ -3,46 +3,32 @@ import pg from 'pg'
 import { PgBoss } from 'pg-boss'
 import { jobsSchema, jobsSchemaState } from '../plugins/jobs/schema.ts'
 import { CommandError } from './database.ts'
+import { listJobs, type JobList, type ListQuery } from './job-list.ts'
 
-/** A job as an operator sees it: one in a dead letter queue is `dead`, on the queue it comes from. */
-export interface ListedJob {
-  id: string
-  queue: string
-  state: string
-  /** Attempts that were begun. */
-  attempts: number
-  createdAt: Date
-  /** When it may start, if it waits. */
-  startAfter: Date | null
-  /** Why its last attempt failed. */
-  reason: string | null
-  payload: unknown
-  requestId: string | null
-}
-
-export const STATES = ['created', 'retry', 'active', 'completed', 'cancelled', 'failed', 'dead'] as const
-
-export interface ListQuery { queue?: string, state?: string, limit: number }
+const CONNECT_TIMEOUT_MS = 15_000
 
 /** What became of one job of a command; `problem` is why nothing did. */
 export interface Outcome { id: string, done?: string, problem?: string }
 
 export interface JobAdmin {
-  /** Newest first. Without a state, what is neither completed nor failed: a failed job has a dead one that can be retried. */
-  list: (query: ListQuery) => Promise<ListedJob[]>
-  /** Has dead, failed and cancelled jobs run again. */
+  list: (query: ListQuery) => Promise<JobList>
+  /** Has dead and cancelled jobs run again, and those that wait for their next attempt at once. */
   retry: (ids: string[]) => Promise<Outcome[]>
   /** Takes jobs that have not ended off their queues; the signal of one that runs fires. */
   cancel: (ids: string[]) => Promise<Outcome[]>
   /** The ids of the dead jobs of a queue. */
   dead: (queue: string) => Promise<string[]>
+  /** Takes a queue away with its schedule and its jobs. @returns how many jobs there were */
+  drop: (queue: string) => Promise<number>
 }
 
-interface Row { id: string, name: string, state: string, source_name: string | null }
+interface Row { id: string, name: string, state: string, source_name: string | null, source_root_id: string | null, dead_letter: string | null }
+/** Why nothing became of a job. */
+interface Problem { problem: string }
 
 /** Runs `use` on the jobs of a database. @throws CommandError */
 export async function withJobAdmin<T> (url: string, use: (admin: JobAdmin) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url })
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   client.on('error', () => {})
   await client.connect()
   try {
@@ -71,12 +57,6 @@ export async function withJobAdmin<T> (url: string, use: (admin: JobAdmin) => Pr
 }
 
 function jobAdmin (client: pg.Client, boss: PgBoss, schema: string): JobAdmin {
-  const isDead = 'j.source_name IS NOT NULL AND j.source_output IS NOT NULL'
-  const columns = `j.id, COALESCE(j.source_name, j.name) AS queue, CASE WHEN ${isDead} AND j.state IN ('created', 'retry', 'failed') THEN 'dead' ELSE j.state::text END AS state,
-    COALESCE(j.source_retry_count, j.retry_count) + (j.source_name IS NOT NULL OR j.started_on IS NOT NULL)::int AS attempts, COALESCE(j.source_created_on, j.created_on) AS "createdAt",
-    CASE WHEN j.state IN ('created', 'retry') AND j.source_name IS NULL THEN j.start_after END AS "startAfter",
-    COALESCE(o.output ->> 'reason', o.output ->> 'message', o.output -> 'value' ->> 'message', o.output ->> 'value') AS reason, j.data -> 'payload' AS payload, j.data ->> 'requestId' AS "requestId"`
-
   async function queues (): Promise<string[]> {
     const { rows } = await client.query<{ name: string }>(`SELECT name FROM ${schema}.queue WHERE name NOT LIKE '\\_\\_pgboss%' ORDER BY name`)
     return rows.map(({ name }) => name).filter(name => !name.endsWith('.dead'))
@@ -87,52 +67,66 @@ function jobAdmin (client: pg.Client, boss: PgBoss, schema: string): JobAdmin {
     if (queue !== undefined && !names.includes(queue)) throw new CommandError(`There is no queue "${queue}"; there are: ${names.join(', ') || 'none'}.`)
   }
 
-  async function list ({ queue, state, limit }: ListQuery): Promise<ListedJob[]> {
-    await known(queue)
-    const { rows } = await client.query<ListedJob>(`
-      SELECT * FROM (
-        SELECT ${columns} FROM ${schema}.job j CROSS JOIN LATERAL (SELECT COALESCE(j.source_output, j.output) AS output) o WHERE j.name NOT LIKE '\\_\\_pgboss%'
-      ) listed
-      WHERE ($1::text IS NULL OR queue = $1) AND CASE WHEN $2::text IS NULL THEN state NOT IN ('completed', 'failed') ELSE state = $2 END
-      ORDER BY "createdAt" DESC, id LIMIT $3`, [queue ?? null, state ?? null, limit])
-    return rows
-  }
-
-  /** The job of an id; of one that failed the dead one that stands for it. */
+  /** The row that stands for a job now, by its id or that of a row: each time it dies or is retried it has a new one. */
   async function find (id: string): Promise<Row | undefined> {
-    const { rows } = await client.query<Row>(`SELECT id, name, state::text, source_name FROM ${schema}.job WHERE id = $1 OR (source_id = $1 AND state < 'active') ORDER BY source_name NULLS LAST LIMIT 1`, [id])
+    const { rows } = await client.query<Row>(`
+      WITH named AS (SELECT COALESCE(source_root_id, id) AS root FROM ${schema}.job WHERE id = $1 OR source_root_id = $1 LIMIT 1)
+      SELECT id, name, state::text, source_name, source_root_id, dead_letter FROM ${schema}.job, named WHERE id = root OR source_root_id = root ORDER BY created_on DESC LIMIT 1`, [id])
     return rows[0]
   }
 
-  async function each (ids: string[], act: (row: Row) => Promise<string | undefined>): Promise<Outcome[]> {
+  async function each (ids: string[], act: (row: Row) => Promise<string | Problem>): Promise<Outcome[]> {
     const outcomes: Outcome[] = []
     for (const id of new Set(ids)) {
       const row = await find(id)
-      const done = row && await act(row)
-      outcomes.push(done === undefined ? { id, problem: row ? `is ${row.state}` : 'there is no such job' } : { id, done })
+      const done = row === undefined ? { problem: 'there is no such job' } : await act(row)
+      outcomes.push(typeof done === 'string' ? { id, done } : { id, ...done })
     }
     return outcomes
   }
 
-  async function retryOne ({ id, name, state, source_name: source }: Row): Promise<string | undefined> {
+  async function retryOne (row: Row): Promise<string | Problem> {
+    const { id, name, state, source_name: source } = row
     if (source !== null) {
       // One that could not be moved before waits as failed.
       if (state === 'failed') await boss.retry(name, id)
       if (state === 'cancelled') await boss.resume(name, id)
-      return await boss.redrive(name, { ids: [id] }) === 1 ? `is back on ${source}` : undefined
+      return await boss.redrive(name, { ids: [id] }) === 1 ? `is back on ${source}` : { problem: `is ${state}` }
     }
-    const affected = state === 'failed' ? await boss.retry(name, id) : state === 'cancelled' ? await boss.resume(name, id) : undefined
-    return affected === undefined ? undefined : `is back on ${name}`
+    if (state === 'retry') {
+      await boss.update(name, undefined, { id, startAfter: '0 seconds' })
+      return `is due now on ${name}`
+    }
+    // What stood for it in the dead letter queue is gone from there.
+    if (state === 'failed' && row.dead_letter !== null) return { problem: 'was retried before' }
+    if (state === 'failed') await boss.retry(name, id)
+    else if (state === 'cancelled') await boss.resume(name, id)
+    else return { problem: row.source_root_id === null ? `is ${state}` : `was retried before, and is ${state}` }
+    return `is back on ${name}`
   }
 
-  async function cancelOne ({ id, name, state }: Row): Promise<string | undefined> {
-    if (!['created', 'retry', 'active'].includes(state)) return undefined
+  async function cancelOne ({ id, name, state }: Row): Promise<string | Problem> {
+    if (!['created', 'retry', 'active'].includes(state)) return { problem: `is ${state}` }
     await boss.cancel(name, id)
     return state === 'active' ? 'is cancelled; where it runs its signal fires within seconds' : 'is cancelled'
   }
 
+  async function drop (queue: string): Promise<number> {
+    await known(queue)
+    const { rows } = await client.query<{ name: string, state: string, count: number }>(`SELECT name, state::text, count(*)::int FROM ${schema}.job WHERE name IN ($1, $2) GROUP BY 1, 2`, [queue, `${queue}.dead`])
+    if (rows.some(({ name, state }) => name === queue && state === 'active')) throw new CommandError(`A job of ${queue} is running: end the processes that have it in their code first.`)
+    await boss.unschedule(queue)
+    await boss.deleteQueue(queue)
+    await boss.deleteQueue(`${queue}.dead`)
+    return rows.filter(({ name, state }) => name === queue ? state === 'created' || state === 'retry' : true).reduce((sum, { count }) => sum + count, 0)
+  }
+
   return {
-    list,
+    list: async query => {
+      await known(query.queue)
+      return await listJobs(client, schema, query)
+    },
+    drop,
     retry: ids => each(ids, retryOne),
     cancel: ids => each(ids, cancelOne),
     dead: async queue => {

@@ -10,15 +10,19 @@ rmSync(results, { recursive: true, force: true })
 process.on('exit', code => {
   if (code !== 0) process.stderr.write(summary())
 })
-const tap = resolve('node_modules/tap/dist/esm/run.mjs')
-process.argv[1] = tap
-await import(tap)
+const runner = resolve('node_modules/tap/dist/esm/run.mjs')
+process.argv[1] = runner
+// The one that runs the files: it knows of those that failed though each of their tests passed.
+const { t: tap } = await import('tap')
+await import(runner)
 
 function summary (): string {
-  const lines = resultFiles().flatMap(file => {
-    const failures = failuresOf(readFileSync(join(results, file), 'utf8'))
-    return failures.length === 0 ? [] : [`  ${file.replace(/\.tap$/, '')}`, ...failures.map(failure => `    - ${failure}`)]
-  })
+  const failed = new Map(resultFiles().map(file => [file.replace(/\.tap$/, ''), failuresOf(readFileSync(join(results, file), 'utf8'))]))
+  for (const { fullname, diag } of tap.lists.fail) {
+    const [, file] = fullname.split(' > ')
+    if (file !== undefined && (failed.get(file) ?? []).length === 0) failed.set(file, [`the file itself, outside its tests: exit code ${diag?.exitCode ?? '-'}, signal ${diag?.signal ?? '-'}`])
+  }
+  const lines = [...failed].filter(([, failures]) => failures.length > 0).sort().flatMap(([file, failures]) => [`  ${file}`, ...failures.map(failure => `    - ${failure}`)])
   return lines.length === 0 ? '' : `\nWhat failed:\n${lines.join('\n')}\n`
 }
 

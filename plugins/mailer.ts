@@ -1,6 +1,6 @@
+import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Transporter } from 'nodemailer'
 
 /** A mail to one address. */
 export interface OutgoingMail {
@@ -14,59 +14,85 @@ export interface OutgoingMail {
 declare module 'fastify' {
   interface FastifyInstance {
     mailer: {
-      /** Hands a mail to the server of SMTP_URL; without one it is logged. Throws when the server does not take it. */
-      send: (mail: OutgoingMail, signal: AbortSignal) => Promise<void>
+      /**
+       * Hands a mail to the server of SMTP_URL; without one it is logged. When the signal fires the connection
+       * is cut off: a server that has not been given the whole message does not deliver it.
+       * @returns whether it went out
+       * @throws when the server does not take it
+       */
+      send: (mail: OutgoingMail, signal: AbortSignal) => Promise<boolean>
+      /** How long sending may take at the most: a job that mails needs more. */
+      limitSeconds: number
     }
   }
 }
 
-const TIMEOUT_MS = 15_000
+const CONNECT_MS = 30_000
+/** For everything up to the server's consent to the message: one that is slow is asked again later. */
+const CONSENT_MS = 120_000
+/** For the message and the server's answer to it. Long, as giving up here may mean a second copy (RFC 5321, 4.5.3.2.6). */
+const ANSWER_MS = 300_000
 
 /** Mail by SMTP. */
 async function mailer (fastify: FastifyInstance) {
   const { config, log } = fastify
-  const domain = config.MAIL_FROM.split('@').at(-1)
-  let transport: Promise<Transporter> | undefined
+  if (config.SMTP_URL === undefined && config.NODE_ENV === 'production' && config.ROLE !== 'web') log.warn('SMTP_URL is not set: no mail goes out')
 
   fastify.decorate('mailer', {
-    send: async ({ id, recipient, subject, text }, signal) => {
-      if (config.SMTP_URL === undefined) return log.info({ mail: id, subject }, 'SMTP_URL is not set: a mail is kept in the table mails')
-      transport ??= connect(config.SMTP_URL)
-      // As objects: an address is never read as a list.
-      const sending = (await transport).sendMail({
-        from: { name: '', address: config.MAIL_FROM },
-        to: { name: '', address: recipient },
-        subject,
-        text,
-        messageId: `<${id}@${domain}>`,
-        disableFileAccess: true,
-        disableUrlAccess: true
-      })
-      await aborted(sending, signal)
+    limitSeconds: (CONSENT_MS + ANSWER_MS) / 1000,
+    send: async (mail, signal) => {
+      signal.throwIfAborted()
+      if (config.SMTP_URL === undefined) {
+        log.info({ mail: mail.id, subject: mail.subject }, 'SMTP_URL is not set: a mail is kept in the table mails')
+        return false
+      }
+      await deliver(config.SMTP_URL, config.MAIL_FROM, mail, signal)
+      return true
     }
   })
-
-  fastify.addHook('onClose', async () => (await transport)?.close())
 }
 
-/** Loaded with the first mail: many processes never send one. */
-async function connect (url: string): Promise<Transporter> {
+/** Sends a mail on a connection of its own. */
+async function deliver (url: string, from: string, { id, recipient, subject, text }: OutgoingMail, signal: AbortSignal): Promise<void> {
+  // Loaded with the first mail: many processes never send one.
   const { createTransport } = await import('nodemailer')
-  return createTransport({ url, connectionTimeout: TIMEOUT_MS, greetingTimeout: TIMEOUT_MS, socketTimeout: TIMEOUT_MS, dnsTimeout: TIMEOUT_MS })
+  const limit = new AbortController()
+  const late = (what: string, ms: number) => setTimeout(() => limit.abort(new Error(`The mail server has not ${what} within ${ms / 1000} s`)), ms)
+  let timer = late('consented to the message', CONSENT_MS)
+  // Whatever happens to it, its end is at once: `end` would hand over what is still on its way.
+  const transport = createTransport({ url, connectionTimeout: CONNECT_MS, greetingTimeout: CONNECT_MS, dnsTimeout: CONNECT_MS, socketTimeout: ANSWER_MS, socketCloseTimeout: 0 })
+  transport.use('stream', ({ message }, done) => {
+    message.processFunc(content => Readable.from(onceAsked(content, () => {
+      clearTimeout(timer)
+      timer = late('taken the message', ANSWER_MS)
+    })))
+    done()
+  })
+  const ending = AbortSignal.any([signal, limit.signal])
+  try {
+    await transport.sendMail({
+      // As objects: an address is never read as a list.
+      from: { name: '', address: from },
+      to: { name: '', address: recipient },
+      subject,
+      text,
+      messageId: `<${id}@${from.split('@').at(-1)}>`,
+      disableFileAccess: true,
+      disableUrlAccess: true,
+      signal: ending
+    })
+  } catch (error) {
+    throw ending.aborted ? ending.reason : error
+  } finally {
+    clearTimeout(timer)
+    transport.close()
+  }
 }
 
-/** Waits no longer than the signal; the server may still take the mail. */
-async function aborted<T> (sending: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const onAbort = () => reject(signal.reason as Error)
-  signal.addEventListener('abort', onAbort, { once: true })
-  sending.catch(() => {})
-  try {
-    signal.throwIfAborted()
-    return await Promise.race([sending, promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
+/** A stream's content; `asked` is called when the first of it is, which is once the server has consented. */
+async function * onceAsked (content: Readable, asked: () => void): AsyncGenerator<unknown> {
+  asked()
+  yield * content
 }
 
 export default fp(mailer, { name: 'mailer', dependencies: ['config'] })

@@ -1,19 +1,16 @@
-import type { PrismaClient } from '../prisma/generated/client.ts'
-import { sendMail, type Mailer } from './mails.ts'
-
-/** What it takes to mail: the database, the mail server, the job that asks and its signal. */
-export interface MailJob { prisma: PrismaClient, mailer: Mailer, id: string, signal: AbortSignal }
+import { sendMail, type MailJob, type MailOutcome } from './mails.ts'
 
 /**
  * Confirms an order to who placed it, once a job.
- * @returns whether a mail went out; none does for an order that is gone
+ * @returns what became of the mail; there is none for an order that is gone, or cancelled by now
  */
-export async function confirmOrder ({ prisma, mailer, id, signal }: MailJob, orderId: string): Promise<boolean> {
-  const order = await prisma.order.findUnique({
+export async function confirmOrder (job: MailJob, orderId: string): Promise<MailOutcome | 'gone' | 'cancelled'> {
+  const order = await job.prisma.order.findUnique({
     where: { id: orderId },
     include: { user: { select: { email: true, name: true } }, items: { orderBy: { position: 'asc' } } }
   })
-  if (order === null) return false
+  if (order === null) return 'gone'
+  if (order.status === 'cancelled') return 'cancelled'
   const lines = order.items.map(({ quantity, name, sku, unitPriceAmount }) => `${quantity} x ${name} (${sku}), ${price(unitPriceAmount, order.currency)} each`)
   const text = [
     `Hello ${order.user.name},`, '',
@@ -22,7 +19,7 @@ export async function confirmOrder ({ prisma, mailer, id, signal }: MailJob, ord
     `Total: ${price(Number(order.totalAmount), order.currency)}`,
     `Order: ${order.id}`
   ].join('\n')
-  return await sendMail(prisma, mailer, id, { recipient: order.user.email, subject: `Your order ${order.id}`, text }, signal)
+  return await sendMail(job, { recipient: order.user.email, subject: `Your order ${order.id}`, text })
 }
 
 function price (amount: number, currency: string): string {

@@ -2,27 +2,29 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { DataDirError } from '../../prisma/engine/embedded.ts'
 import { connectionProblem } from '../../prisma/migrate.ts'
 import { CommandError, withDatabaseUrl } from '../database.ts'
-import { STATES, withJobAdmin, type JobAdmin, type ListQuery, type ListedJob, type Outcome } from '../job-admin.ts'
+import { withJobAdmin, type JobAdmin, type Outcome } from '../job-admin.ts'
+import { STATES, type ListQuery, type ListedJob } from '../job-list.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const MAX_LIMIT = 10_000
 const REASON_WIDTH = 100
 
 const list = new Command('list')
-  .description('list jobs, newest first: those that wait or run, are cancelled or dead; with --state any others')
+  .description('list jobs: dead ones first, then those that run, wait or are cancelled, each newest first; with --state any others')
   .option('--queue <name>', 'of this queue only')
   .addOption(new Option('--state <state>', 'in this state only').choices([...STATES]))
   .option('--limit <number>', 'this many at the most', readLimit, 50)
   .option('--json', 'as JSON, with payload and request id, for programs')
   .action(async ({ json, ...query }: ListQuery & { json?: boolean }) => {
     await onJobs(async admin => {
-      const jobs = await admin.list(query)
+      const { jobs, total } = await admin.list(query)
       process.stdout.write(json ? `${JSON.stringify(jobs, null, 2)}\n` : jobs.length === 0 ? 'No such jobs.\n' : table(jobs))
+      if (jobs.length < total) process.stderr.write(`${jobs.length} of ${total}: --limit shows more, --state and --queue others.\n`)
     })
   })
 
 const retry = new Command('retry')
-  .description('have dead, failed or cancelled jobs run again')
+  .description('have dead or cancelled jobs run again, and those that wait for their next attempt at once')
   .argument('[id...]', 'ids, as list shows them', readIds)
   .option('--queue <name>', 'with --all: of this queue')
   .option('--all', 'every dead job of the queue')
@@ -37,14 +39,28 @@ const cancel = new Command('cancel')
   .argument('<id...>', 'ids, as list shows them', readIds)
   .action(async (ids: string[]) => await onJobs(async admin => report(await admin.cancel(ids))))
 
-/** `jobs`: inspect, retry, cancel. */
-export const jobs = new Command('jobs').description('list background jobs, retry and cancel them; on DATABASE_URL or the embedded database')
-for (const command of [list, retry, cancel]) jobs.addCommand(command)
+const drop = new Command('drop')
+  .description('forget a queue that no longer exists in the code: its schedule, the jobs that wait, the dead ones')
+  .argument('<queue>', 'its name')
+  .action(async (queue: string) => {
+    await onJobs(async admin => {
+      const count = await admin.drop(queue)
+      process.stdout.write(`${queue} is forgotten, its schedule and what waited or was dead (${count}). If it is still in the code, it begins anew at the next start.\n`)
+    })
+  })
+
+/** `jobs`: inspect, retry, cancel, drop. */
+export const jobs = new Command('jobs').description('list background jobs, retry and cancel them, forget queues; on DATABASE_URL or the embedded database')
+for (const command of [list, retry, cancel, drop]) jobs.addCommand(command)
 
 async function onJobs (use: (admin: JobAdmin) => Promise<void>): Promise<void> {
   try {
     await withDatabaseUrl(async url => {
-      await withJobAdmin(url, use).catch(error => { throw new CommandError(connectionProblem(error, url) ?? said(error), { cause: error }) })
+      await withJobAdmin(url, use).catch(error => {
+        // Its words may be anything, such as a queue's name.
+        if (error instanceof CommandError) throw error
+        throw new CommandError(connectionProblem(error, url) ?? said(error), { cause: error })
+      })
     })
   } catch (error) {
     process.stderr.write(`${said(error)}\n`)

@@ -30,7 +30,7 @@ async function jobs (fastify: FastifyInstance) {
   const defined = new Map<string, Job>()
   let ready = false
 
-  const runner = createRunner({ log, sender: senderOf })
+  const runner = createRunner({ log, schema, sender: senderOf })
   const connection = createConnection({
     url: databaseUrl,
     schema,

@@ -50,7 +50,7 @@ export async function syncSchedules (boss: PgBoss, jobs: ReadonlyMap<string, Job
     }
   }
   for (const name of present.keys()) {
-    if (!jobs.has(name)) log.warn({ queue: name }, 'a schedule sends jobs that this release does not have')
+    if (!jobs.has(name)) log.warn({ queue: name }, `a schedule sends jobs that this release does not have; when no other has, end it: npm run kit -- jobs drop ${name}`)
   }
 }
 

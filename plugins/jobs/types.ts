@@ -31,7 +31,7 @@ export interface RunningJob<Payload> {
   /** The same in every attempt, also after a retry from the dead letter queue: what makes effects idempotent. */
   id: string
   payload: Payload
-  /** From 1. */
+  /** From 1; also one that a shutdown interrupted is counted, though it uses up none of `retry.limit`. */
   attempt: number
   /** Fires at the time-out, at shutdown and when the job was taken away (cancelled, lost its heartbeat). */
   signal: AbortSignal
@@ -89,7 +89,7 @@ export interface JobDefinition<Schema extends TSchema = TSchema> {
   payload: Schema
   handler: (job: RunningJob<Static<Schema>>) => Promise<void>
   retry?: RetryPolicy
-  /** Jobs of this queue at a time in each process; 4 without it. */
+  /** Jobs of this queue at a time in each process, at the most; 4 without it. */
   concurrency?: number
   /** Jobs that are fetched and settled together: more is faster, and a batch is as slow as its slowest. 1 without it. */
   batch?: number

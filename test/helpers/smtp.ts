@@ -36,3 +36,54 @@ export async function startSilentServer (t: Test): Promise<string> {
   })
   return `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
+
+/** A mail server that answers when it is told to. */
+export interface Tarpit {
+  url: string
+  mails: string[]
+  /** What it was asked last and has not answered. */
+  asked: () => string
+  /** Lets it answer what it was asked. */
+  answer: () => void
+  /** Its open connections. */
+  open: () => number
+}
+
+/** Starts a mail server that takes its time. */
+export async function startTarpit (t: Test): Promise<Tarpit> {
+  const mails: string[] = []
+  const sockets = new Set<Socket>()
+  let question = ''
+  let reply: (() => void) | undefined
+  const server = createServer(socket => {
+    let text = ''
+    let isMessage = false
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket)).on('error', () => {})
+    const ask = (asked: string, line: string) => {
+      question = asked
+      reply = () => { if (socket.writable) socket.write(`${line}\r\n`) }
+    }
+    ask('greeting', '220 tarpit')
+    socket.on('data', chunk => {
+      text += String(chunk)
+      if (!text.endsWith(isMessage ? '\r\n.\r\n' : '\r\n')) return
+      if (isMessage) mails.push(text)
+      const said = isMessage ? 'message' : text.trim()
+      isMessage = said === 'DATA'
+      text = ''
+      ask(said, isMessage ? '354 go on' : '250 well')
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const answer = () => {
+    reply?.()
+    question = ''
+    reply = undefined
+  }
+  return { url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`, mails, asked: () => question, answer, open: () => sockets.size }
+}

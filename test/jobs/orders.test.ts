@@ -83,16 +83,24 @@ t.test('with a worker', async (t) => {
   })
 
   await t.test('without SMTP_URL the confirmation is kept where it can be read', async (t) => {
-    const id = await place(product.id, 2)
+    const { id } = (await app.inject({ method: 'POST', url: '/orders', headers: bearer(user.token), payload: { items: [{ productId: product.id, quantity: 2 }] } })).json()
     await done('confirm-order', id)
     const [job] = await jobsOf('confirm-order', id)
     const mail = await worker.prisma.mail.findUnique({ where: { id: job?.id } })
-    t.match(mail, { recipient: user.email, subject: `Your order ${id}`, sentAt: Date })
+    t.match(mail, { recipient: user.email, subject: `Your order ${id}`, sentAt: null })
     t.match(mail?.text, /Hello Test,[^]*2 x Lamp \(SKU-.*\), EUR\s19\.99 each[^]*Total: EUR\s39\.98/)
   })
 
   await t.test('a confirmation of an order that is gone is none', async (t) => {
     const id = await app.jobs.send('confirm-order', { orderId: randomUUID() })
+    await until(async () => (await storedJobs(app, 'confirm-order')).some(job => job.id === id && job.state === 'completed'))
+    t.equal(await worker.prisma.mail.findUnique({ where: { id: id ?? '' } }), null)
+  })
+
+  await t.test('one that is cancelled by then is not confirmed', async (t) => {
+    const orderId = await place(product.id, 1)
+    t.equal(await step(orderId, 'cancel'), 200)
+    const id = await app.jobs.send('confirm-order', { orderId })
     await until(async () => (await storedJobs(app, 'confirm-order')).some(job => job.id === id && job.state === 'completed'))
     t.equal(await worker.prisma.mail.findUnique({ where: { id: id ?? '' } }), null)
   })

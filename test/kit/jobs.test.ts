@@ -6,11 +6,12 @@ import { Type } from 'typebox'
 import { buildApp, testDatabase } from '../helpers/app.ts'
 import { storedJobs, until } from '../helpers/jobs.ts'
 import { run } from '../helpers/process.ts'
+import { startSilentServer } from '../helpers/smtp.ts'
 
 const root = join(import.meta.dirname, '../..')
 const DATABASE_URL = await testDatabase()
 const kit = (...words: string[]) => run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', ...words], { DATABASE_URL })
-const listed = async (...words: string[]) => JSON.parse((await kit('list', '--json', ...words)).output) as { id: string, queue: string, state: string, attempts: number, reason: string | null, payload: object }[]
+const listed = async (...words: string[]) => JSON.parse((await kit('list', '--json', ...words)).output.replace(/^\d+ of \d+: .*\n$/m, '')) as { id: string, rowId: string, queue: string, state: string, attempts: number, reason: string | null, payload: object }[]
 
 let isBroken = true
 const seen: string[] = []
@@ -21,7 +22,8 @@ const app = await buildApp(t, { ROLE: 'all' }, fastify => {
 })
 const die = async (n: number) => {
   const id = await app.jobs.send('breaks', { n }) ?? ''
-  return (await until(async () => (await storedJobs(app, 'breaks.dead')).find(({ source_id: source }) => source === id))).id
+  await until(async () => (await storedJobs(app, 'breaks.dead')).find(({ source_id: source }) => source === id))
+  return id
 }
 
 t.test('dead jobs are listed with the reason, for people and for programs', async (t) => {
@@ -32,19 +34,52 @@ t.test('dead jobs are listed with the reason, for people and for programs', asyn
   t.match(output, new RegExp(`\n${id}  breaks +dead +1 .*Error: broken for now\n`))
   t.match(await listed('--state', 'dead', '--queue', 'breaks'), [{ id, queue: 'breaks', state: 'dead', attempts: 1, payload: { n: 1 } }])
   t.equal((await listed('--state', 'failed')).length, 1, 'the one it stands for is there when it is asked for')
-  t.equal((await listed('--limit', '1')).length, 1)
 })
 
-t.test('a dead job that is retried runs under the id that its sender got', async (t) => {
+t.test('of many jobs the dead are listed first, and it is said how many are not', async (t) => {
+  const app = await buildApp(t, {}, fastify => fastify.jobs.define({ name: 'later', payload: Type.Object({}), handler: async () => {} }))
+  for (let n = 0; n < 3; n++) await app.jobs.send('later', {}, { startAfter: 3_600_000 })
+  t.match(await kit('list', '--limit', '1'), { code: 0, output: /\n[0-9a-f-]+ {2}breaks +dead [^]*\n1 of 4: --limit shows more/ })
+  t.match(await listed('--queue', 'later', '--limit', '2'), [{ state: 'created' }, { state: 'created' }])
+  await app.prisma.$executeRaw`DELETE FROM pgboss.job WHERE name = 'later'`
+})
+
+t.test('a dead job that is retried runs under the id that its sender got, once, however often it is asked for', async (t) => {
   const [dead] = await listed('--state', 'dead')
-  const [original] = await listed('--state', 'failed')
   isBroken = false
-  const { code, output } = await kit('retry', original?.id ?? '')
-  t.equal(code, 0, output)
-  t.match(output, `${dead?.id} is back on breaks`.slice(36))
+  seen.length = 0
+  const id = dead?.id ?? ''
+  t.match(await kit('retry', id), { code: 0, output: `${id} is back on breaks\n` })
   await until(async () => (await storedJobs(app, 'breaks')).some(({ state }) => state === 'completed'))
-  t.equal(seen.at(-1), original?.id)
+  t.match(await kit('retry', id), { code: 1, output: `${id} was left alone: was retried before, and is completed` })
+  t.match(await kit('retry', dead?.rowId ?? ''), { code: 1, output: /was left alone: there is no such job/ })
+  await app.prisma.$executeRaw`DELETE FROM pgboss.job WHERE state = 'completed'`
+  t.match(await kit('retry', id), { code: 1, output: /was left alone: was retried before\n/ }, 'nor when what ran has been deleted')
+  t.same(seen, [id])
   t.same(await listed('--state', 'dead'), [])
+})
+
+t.test('a dead job is known by its own row, too', async (t) => {
+  isBroken = true
+  const id = await die(5)
+  const [dead] = await listed('--state', 'dead')
+  t.not(dead?.rowId, id)
+  t.equal((await kit('cancel', dead?.rowId ?? '')).code, 0)
+  t.match(await listed('--state', 'cancelled'), [{ id }])
+  isBroken = false
+  t.equal((await kit('retry', id)).code, 0)
+  await until(() => seen.filter(one => one === id).length === 2)
+  await until(async () => (await storedJobs(app, 'breaks')).some(({ state }) => state === 'completed'))
+  await app.prisma.$executeRaw`DELETE FROM pgboss.job WHERE state = 'completed'`
+})
+
+t.test('one that waits for its next attempt is retried at once', async (t) => {
+  let attempts = 0
+  const app = await buildApp(t, { ROLE: 'all' }, fastify => fastify.jobs.define({ name: 'patient', payload: Type.Object({}), retry: { delaySeconds: 3600, maxDelaySeconds: 3600 }, handler: async () => { if (++attempts === 1) throw new Error('not yet') } }))
+  const id = await app.jobs.send('patient', {}) ?? ''
+  await until(async () => (await storedJobs(app, 'patient'))[0]?.state === 'retry')
+  t.match(await kit('retry', id), { code: 0, output: `${id} is due now on patient\n` })
+  await until(() => attempts === 2)
 })
 
 t.test('all dead jobs of a queue are retried at once', async (t) => {
@@ -55,7 +90,7 @@ t.test('all dead jobs of a queue are retried at once', async (t) => {
   const { code, output } = await kit('retry', '--queue', 'breaks', '--all')
   t.equal(code, 0)
   t.equal(output.match(/is back on breaks/g)?.length, 2)
-  await until(async () => (await storedJobs(app, 'breaks')).filter(({ state }) => state === 'completed').length === 3)
+  await until(async () => (await storedJobs(app, 'breaks')).filter(({ state }) => state === 'completed').length === 2)
   t.match((await kit('retry', '--queue', 'breaks', '--all')).output, /No such jobs/)
 })
 
@@ -76,12 +111,28 @@ t.test('the signal of a cancelled job that runs fires', async (t) => {
 })
 
 t.test('what can\'t be done is said of each job, and the exit status is 1', async (t) => {
-  const [done] = await listed('--state', 'completed')
+  const done = await app.jobs.send('breaks', { n: 6 }) ?? ''
+  await until(async () => (await storedJobs(app, 'breaks')).find(({ id }) => id === done)?.state === 'completed')
   const unknown = randomUUID()
-  const { code, output } = await kit('retry', done?.id ?? '', unknown)
+  const { code, output } = await kit('retry', done, unknown)
   t.equal(code, 1)
-  t.match(output, new RegExp(`${done?.id} was left alone: is completed\n${unknown} was left alone: there is no such job`))
-  t.equal((await kit('cancel', done?.id ?? '')).code, 1)
+  t.match(output, new RegExp(`${done} was left alone: is completed\n${unknown} was left alone: there is no such job`))
+  t.equal((await kit('cancel', done)).code, 1)
+})
+
+t.test('a queue that is gone from the code is dropped with its schedule and its jobs', async (t) => {
+  const definition = { payload: Type.Object({}), schedule: { cron: '0 3 * * *' }, retry: { limit: 0 } }
+  const before = await buildApp(t, { ROLE: 'all' }, fastify => fastify.jobs.define({ ...definition, name: 'gone', handler: async ({ signal }) => { await once(signal, 'abort'); throw new Error('never done') } }))
+  await before.jobs.send('gone', {}, { startAfter: 3_600_000 })
+  const id = await before.jobs.send('gone', {}) ?? ''
+  await until(async () => (await storedJobs(before, 'gone')).some(({ state }) => state === 'active'))
+  t.match(await kit('drop', 'gone'), { code: 1, output: /A job of gone is running/ })
+  await kit('cancel', id)
+  await before.close()
+  t.match(await kit('drop', 'gone'), { code: 0, output: /^gone is forgotten, its schedule and what waited or was dead \(1\)\. If it is still in the code, it begins anew/ })
+  t.same(await app.prisma.$queryRaw`SELECT name FROM pgboss.queue WHERE name LIKE 'gone%'`, [])
+  t.same(await app.prisma.$queryRaw`SELECT name FROM pgboss.schedule WHERE name = 'gone'`, [])
+  t.same(await app.prisma.$queryRaw`SELECT name FROM pgboss.job WHERE name LIKE 'gone%'`, [])
 })
 
 t.test('bad arguments are named, and the exit status is 1', async (t) => {
@@ -92,6 +143,9 @@ t.test('bad arguments are named, and the exit status is 1', async (t) => {
     [['list', '--limit', '0'], /whole number from 1/],
     [['list', '--limit', 'many'], /whole number from 1/],
     [['list', '--queue', 'nope'], /no queue "nope"; there are: breaks, clean-up/],
+    [['list', '--queue', 'certificates'], /no queue "certificates"; there are: breaks, clean-up/],
+    [['drop', 'nope'], /no queue "nope"/],
+    [['drop'], /missing required argument 'queue'/],
     [['list', 'extra'], /too many arguments/],
     [['retry'], /give ids, or --queue NAME --all/],
     [['retry', '--all'], /give ids, or --queue NAME --all/],
@@ -106,6 +160,11 @@ t.test('bad arguments are named, and the exit status is 1', async (t) => {
     t.match(output, said)
     t.notMatch(output, /\n +at /, 'no stack')
   }
+})
+
+t.test('a database that takes the connection and never answers is not waited for without end', async (t) => {
+  const { port } = new URL(await startSilentServer(t))
+  t.match(await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', 'list'], { DATABASE_URL: `postgresql://user@127.0.0.1:${port}/x` }), { code: 1 })
 })
 
 t.test('a database that is away, or has no tables of the jobs, is said in one line', async (t) => {

@@ -26,6 +26,19 @@ t.test('a run that failed ends with what failed, by file and name', async (t) =>
   t.match(output, /\nWhat failed:\n {2}test\/some\.test\.ts\n {4}- a thing › of ours › is not so\n {4}- a thing › of others › broken\n {4}- at the top\n$/)
 })
 
+t.test('a file that fails though each of its tests passed is named, too', async (t) => {
+  for (const source of ["t.test('fine', async t => { t.ok(true) })\nprocess.exitCode = 4", "t.test('fine', async t => { t.ok(true) })\nt.teardown(async () => { throw new Error('in the teardown of the file') })"]) {
+    const { code, output } = await runTest(t, source)
+    t.equal(code, 1)
+    t.match(output, /\nWhat failed:\n {2}test\/some\.test\.ts\n {4}- the file itself, outside its tests: exit code \d, signal -\n$/)
+  }
+})
+
+t.test('a file that dies outside its tests is named with what it died of', async (t) => {
+  const { output } = await runTest(t, "await t.test('fine', async t => { t.ok(true) })\nthrow new Error('Plugin did not start in time')")
+  t.match(output, /\nWhat failed:\n {2}test\/some\.test\.ts\n {4}- Plugin did not start in time\n$/)
+})
+
 t.test('a run that passed says nothing more', async (t) => {
   const { code, output } = await runTest(t, "t.ok(true, 'is fine')")
   t.equal(code, 0)

@@ -169,3 +169,56 @@ t.test('a handler may fail in any way', async (t) => {
   t.same(dead.map(({ source_output: output }) => output?.reason?.slice(0, 12)).sort(), ['Error:  text', 'Error: xxxxx', 'an object'])
   await completed(self, 1)
 })
+
+t.test('one that fails in the oddest way is settled by itself: the others of its batch are done, and run once', async (t) => {
+  const trap = new Proxy({}, { get () { throw new Error('trap') }, getPrototypeOf () { throw new Error('trap') } })
+  const wait = (retryAfterMs: unknown) => Object.assign(new Error('wait'), { retryAfterMs })
+  const odd = [undefined, null, Symbol('odd'), 10n, trap, Object.create(null), wait(NaN), wait(Infinity), wait('long'), wait(1e300)]
+  const name = `faults-${++queues}`
+  const runs = new Map<number, number>()
+  const app = await buildApp(t, { ROLE: 'all' }, fastify => fastify.jobs.define({
+    name,
+    payload: Type.Object({ n: Type.Integer() }),
+    concurrency: 20,
+    batch: 20,
+    handler: async ({ payload: { n } }) => {
+      runs.set(n, (runs.get(n) ?? 0) + 1)
+      if (n < odd.length) throw odd[n]
+    }
+  }))
+  await app.prisma.$transaction(async tx => {
+    for (let n = 0; n < odd.length + 3; n++) await app.jobs.send(name, { n }, { tx })
+  })
+  await until(() => runs.size === odd.length + 3)
+  const failed = await until(async () => {
+    const jobs = (await storedJobs(app, name)).filter(({ output }) => output !== null)
+    return jobs.length === odd.length ? jobs : undefined
+  })
+  t.ok(failed.every(({ output }) => typeof output?.reason === 'string'), 'each has a reason')
+  const well = (await storedJobs(app, name)).filter(({ data }) => (data.payload as { n: number }).n >= odd.length)
+  t.same(well.map(({ state }) => state), ['completed', 'completed', 'completed'])
+  for (let n = odd.length; n < odd.length + 3; n++) t.equal(runs.get(n), 1)
+})
+
+t.test('where the next attempt cannot be put off, the job is tried again in its usual time, and the others of its batch are done', async (t) => {
+  const name = `faults-${++queues}`
+  const runs: number[] = []
+  const app = await buildApp(t, { ROLE: 'all' }, fastify => fastify.jobs.define({
+    name,
+    payload: Type.Object({ n: Type.Integer() }),
+    retry: { limit: 3, delaySeconds: 0 },
+    concurrency: 2,
+    batch: 2,
+    handler: async ({ payload: { n }, attempt }) => {
+      runs.push(n)
+      if (n === 0 && attempt === 1) throw Object.assign(new Error('wait'), { retryAfterMs: 3_600_000 })
+    }
+  }))
+  await app.prisma.$executeRawUnsafe("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$")
+  await app.prisma.$executeRawUnsafe(`CREATE TRIGGER refuse BEFORE UPDATE ON pgboss.job_common FOR EACH ROW WHEN (OLD.name = '${name}' AND OLD.state = 'retry' AND NEW.state = 'retry') EXECUTE FUNCTION refuse()`)
+  await app.prisma.$transaction(async tx => {
+    for (const n of [0, 1]) await app.jobs.send(name, { n }, { tx })
+  })
+  await until(async () => (await storedJobs(app, name)).every(({ state }) => state === 'completed'))
+  t.same(runs.toSorted(), [0, 0, 1])
+})

@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
+import { withJobAdmin } from '../../kit/job-admin.ts'
 import type { RunningJob } from '../../plugins/jobs/index.ts'
 import type { JobDefinition } from '../../plugins/jobs/types.ts'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, testDatabase } from '../helpers/app.ts'
 import { storedJobs, until } from '../helpers/jobs.ts'
 
 const Numbered = Type.Object({ n: Type.Integer() }, { additionalProperties: false })
@@ -40,6 +41,16 @@ t.test('a dead one is in the dead letter queue alone, and those behind it go on'
   await until(() => begun.includes(2))
   t.match(await storedJobs(app, `${name}.dead`), [{ data: { payload: { n: 1 } }, source_output: { reason: 'Error: never' } }])
   t.same((await storedJobs(app, name)).map(({ data }) => data.payload), [{ n: 2 }])
+})
+
+t.test('one that is cancelled holds back nothing', async t => {
+  const { app, name, begun } = await worker(t, async ({ payload: { n } }) => { if (n === 1) throw new Error('later') }, { policy, retry: { limit: 5, delaySeconds: 3600, maxDelaySeconds: 3600 } })
+  const id = await app.jobs.send(name, { n: 1 }, { singletonKey: 'a' }) ?? ''
+  await app.jobs.send(name, { n: 2 }, { singletonKey: 'a' })
+  await until(async () => (await storedJobs(app, name))[0]?.state === 'retry')
+  t.same(begun, [1])
+  await withJobAdmin(await testDatabase(), async admin => { t.match(await admin.cancel([id]), [{ id, done: 'is cancelled' }]) })
+  await until(() => begun.includes(2))
 })
 
 t.test('an error may say that no other attempt makes sense', async t => {

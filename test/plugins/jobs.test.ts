@@ -35,6 +35,21 @@ async function worker (t: Test, name: string, definition: Definition = {}, confi
   return { app, runs }
 }
 
+/** A service that runs one more job, and what it logs. */
+async function loggingWorker (t: Test, definition: JobDefinition<typeof Numbered>, config = {}, extend?: (fastify: FastifyInstance) => void): Promise<{ app: FastifyInstance, lines: Record<string, unknown>[] }> {
+  const lines: Record<string, unknown>[] = []
+  const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk))); done() } })
+  const settings = await testConfig({ LOG_LEVEL: 'info', ROLE: 'all', ...config })
+  const options = serverOptions(settings)
+  const app = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  await app.register(service, { config: settings })
+  app.jobs.define(definition)
+  extend?.(app)
+  await app.ready()
+  return { app, lines }
+}
+
 t.test('sending', async (t) => {
   const name = newQueue()
   const single = newQueue()
@@ -63,12 +78,16 @@ t.test('sending', async (t) => {
     t.same((await storedJobs(app, name)).map(({ data }) => data.payload), [{ n: 1 }, { n: 3 }])
   })
 
-  await t.test('a delayed job runs after its time', async (t) => {
-    await app.jobs.send(name, { n: 4 }, { startAfter: 500 })
-    await app.jobs.send(name, { n: 5 }, { startAfter: new Date(Date.now() + 500) })
+  await t.test('a delayed job waits for its time', async (t) => {
+    const state = async (n: number) => (await storedJobs(app, name)).find(({ data }) => (data.payload as { n: number }).n === n)?.state
+    await app.jobs.send(name, { n: 4 }, { startAfter: 3_600_000 })
+    await app.jobs.send(name, { n: 5 }, { startAfter: new Date(Date.now() + 3_600_000) })
     await app.jobs.send(name, { n: 6 })
+    await ran(6)
+    t.same([await state(4), await state(5)], ['created', 'created'])
+    await app.prisma.$executeRaw`UPDATE pgboss.job SET start_after = start_after - interval '1 hour' WHERE name = ${name} AND state = 'created'`
+    await ran(4)
     await ran(5)
-    t.same(runs.slice(-3).map(({ payload }) => payload.n), [6, 4, 5])
   })
 
   await t.test('the higher priority is first', async (t) => {
@@ -101,6 +120,18 @@ t.test('sending', async (t) => {
   })
 })
 
+t.test('text that the database cannot hold is refused by the sender, and spoils no transaction', async (t) => {
+  const name = newQueue()
+  const app = await buildApp(t, {}, fastify => fastify.jobs.define({ name, payload: Type.Object({ texts: Type.Record(Type.String(), Type.String()) }), handler: async () => {} }))
+  await app.prisma.$transaction(async tx => {
+    const send = async (texts: Record<string, string>) => await app.jobs.send(name, { texts }, { tx })
+    const refused = { name: 'InvalidPayloadError', message: /NUL characters or unpaired surrogates \(in "/ }
+    for (const texts of [{ a: 'x\0' }, { a: 'half \ud800' }, { 'key\0': 'x' }] as Record<string, string>[]) await t.rejects(send(texts), refused)
+    await send({ a: 'no NUL: \\u0000; a whole pair: \ud83d\ude00' })
+  })
+  t.match(await storedJobs(app, name), [{ data: { payload: { texts: { a: 'no NUL: \\u0000; a whole pair: 😀' } } } }])
+})
+
 t.test('ROLE=web sends and does not run', async (t) => {
   const name = newQueue()
   const { app: web } = await worker(t, name, {}, { ROLE: 'web' })
@@ -110,9 +141,10 @@ t.test('ROLE=web sends and does not run', async (t) => {
   t.equal((await storedJobs(web, name)).length, 1)
 })
 
-t.test('ROLE=worker has no routes but the kit\'s own', async (t) => {
+t.test('ROLE=worker serves none of what clients read, and its health and the kinds of problems all the same', async (t) => {
   const { app } = await worker(t, newQueue(), {}, { ROLE: 'worker' })
-  t.equal((await app.inject('/products')).statusCode, 404)
+  for (const url of ['/products', '/docs', '/openapi.json', '/asyncapi.json', '/.well-known/jwks.json']) t.equal((await app.inject(url)).statusCode, 404, url)
+  for (const url of ['/health/live', '/problems/not-found']) t.equal((await app.inject(url)).statusCode, 200, url)
   await until(async () => (await app.inject('/health/ready')).statusCode === 200)
 })
 
@@ -154,6 +186,44 @@ t.test('a handler that takes too long has its signal fired, and the job is tried
   t.match(String(runs[0]?.signal.reason), /time-out of 1 s/)
 })
 
+t.test('what is kept of an attempt that was ended is why, not how its handler ended for that', async (t) => {
+  const name = newQueue()
+  const { app } = await worker(t, name, { timeoutSeconds: 1, retry: { limit: 0 }, handler: async () => { throw new DOMException('The operation was aborted', 'AbortError') } })
+  const slow = newQueue()
+  const { app: other } = await worker(t, slow, { timeoutSeconds: 1, retry: { limit: 0 }, handler: async ({ signal }) => { await once(signal, 'abort'); throw new DOMException('The operation was aborted', 'AbortError') } })
+  await app.jobs.send(name, { n: 1 })
+  await other.jobs.send(slow, { n: 1 })
+  const reason = async (queue: string) => (await until(async () => (await storedJobs(app, `${queue}.dead`))[0])).source_output?.reason
+  t.equal(await reason(name), 'AbortError: The operation was aborted', 'one that ended by itself')
+  t.equal(await reason(slow), 'Error: The time-out of 1 s has passed')
+})
+
+t.test('never more handlers run at a time than `concurrency` says, whatever the batch', async (t) => {
+  const name = newQueue()
+  const gate = Promise.withResolvers<void>()
+  let running = 0
+  let most = 0
+  const { app, runs } = await worker(t, name, {
+    concurrency: 4,
+    batch: 3,
+    handler: async () => {
+      most = Math.max(most, ++running)
+      await gate.promise
+      running--
+    }
+  })
+  await app.prisma.$transaction(async tx => {
+    for (let n = 0; n < 12; n++) await app.jobs.send(name, { n }, { tx })
+  })
+  await until(() => running === 4)
+  // Every worker has looked again by then.
+  await app.jobs.send(name, { n: 12 })
+  await until(async () => (await storedJobs(app, name)).filter(({ state }) => state === 'active').length >= 4)
+  gate.resolve()
+  await until(() => runs.length === 13 && running === 0)
+  t.equal(most, 4)
+})
+
 t.test('a handler that ignores its signal is left alone: the queue goes on, and what it ends with counts for nothing', async (t) => {
   const name = newQueue()
   const hang = Promise.withResolvers<void>()
@@ -191,18 +261,25 @@ t.test('at shutdown what runs may end; what does not has its signal fired and is
   t.notOk(begun.includes(4), 'nothing is fetched any more')
 })
 
+t.test('a job that is handed back has lost no attempt, waits for nothing, and is no failure in the log', async (t) => {
+  const name = newQueue()
+  const { app: observer } = await worker(t, name, {}, { ROLE: 'web' })
+  const { app, lines } = await loggingWorker(t, { name, payload: Numbered, retry: { limit: 0 }, handler: async ({ signal }) => { await once(signal, 'abort'); throw new DOMException('aborted', 'AbortError') } }, { SHUTDOWN_GRACE_MS: 200 })
+  const id = await observer.jobs.send(name, { n: 1 })
+  await until(async () => (await storedJobs(observer, name))[0]?.state === 'active')
+  await app.close()
+  t.match(await storedJobs(observer, name), [{ state: 'retry', output: { reason: /shutting down/ } }])
+  t.match(lines.filter(({ jobId }) => jobId === id), [{ level: 30, msg: /is handed back/ }])
+  const { runs } = await worker(t, name, { retry: { limit: 0 } })
+  await until(async () => (await storedJobs(observer, name))[0]?.state === 'completed')
+  t.match(runs, [{ id, attempt: 2 }])
+})
+
 t.test('the lines of a job say which request and which trace it comes from, what its handler logs too', async (t) => {
   const name = newQueue()
-  const lines: Record<string, unknown>[] = []
-  const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk))); done() } })
-  const config = await testConfig({ LOG_LEVEL: 'info', ROLE: 'all' })
-  const options = serverOptions(config)
-  const app = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
-  t.teardown(() => app.close())
-  await app.register(service, { config })
-  app.jobs.define({ name, payload: Numbered, handler: async ({ log, jobs, payload }) => { log.info('at work'); if (payload.n === 1) await jobs.send(name, { n: 2 }) } })
-  app.get('/send', { config: { public: true }, schema: { hide: true } }, async request => ({ id: await (await app.jobs.for(request)).send(name, { n: 1 }) }))
-  await app.ready()
+  const { app, lines } = await loggingWorker(t, { name, payload: Numbered, handler: async ({ log, jobs, payload }) => { log.info('at work'); if (payload.n === 1) await jobs.send(name, { n: 2 }) } }, {}, fastify => {
+    fastify.get('/send', { config: { public: true }, schema: { hide: true } }, async request => ({ id: await (await fastify.jobs.for(request)).send(name, { n: 1 }) }))
+  })
 
   const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
   const send = async (traceparent: string, requestId: string) => (await app.inject({ url: '/send', headers: { traceparent, 'x-request-id': requestId } })).json().id as string
@@ -215,6 +292,25 @@ t.test('the lines of a job say which request and which trace it comes from, what
   await send('00-00000000000000000000000000000000-00f067aa0ba902b7-01', 'another-request')
   const line = await until(() => lines.find(({ msg, requestId }) => msg === 'job done' && requestId === 'another-request'))
   t.equal(line.traceId, undefined, 'what is not well-formed is left out')
+})
+
+t.test('a job that runs in another row than it was sent in keeps its id, in the log and for its handler', async (t) => {
+  const name = newQueue()
+  const ids: string[] = []
+  const { app, lines } = await loggingWorker(t, { name, payload: Numbered, handler: async ({ id }) => { ids.push(id) } })
+  const [sent, scheduled] = [randomUUID(), randomUUID()]
+  await app.jobs.send(name, { n: 1 })
+  await until(() => ids.length === 1)
+  // As a retry from the dead letter queue makes them, of a job that was sent and of one of a schedule, which has no id in it.
+  await app.prisma.$executeRaw`INSERT INTO pgboss.job (name, data, source_root_id) VALUES
+    (${name}, jsonb_build_object('id', ${sent}::text, 'payload', '{"n": 2}'::jsonb), ${sent}::uuid), (${name}, '{"payload": {"n": 3}}', ${scheduled}::uuid)`
+  await until(() => ids.length === 3)
+  t.same(ids.slice(1).toSorted(), [sent, scheduled].toSorted())
+  await until(() => lines.filter(({ msg }) => msg === 'job done').length === 3)
+  const rows = (await storedJobs(app, name)).map(({ id }) => id)
+  const [first, ...others] = lines.filter(({ msg }) => msg === 'job done')
+  t.match(first, { jobId: ids[0], rowId: undefined })
+  for (const { jobId, rowId } of others) t.ok(ids.includes(jobId as string) && rows.includes(rowId as string))
 })
 
 t.test('scheduled jobs', async (t) => {
