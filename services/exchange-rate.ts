@@ -2,6 +2,8 @@ import { Type } from 'typebox'
 import { DomainError } from './errors.ts'
 import type { HttpClient } from './http.ts'
 
+const CURRENCY = /^[A-Z]{3}$/
+
 /** What is taken from the answer; what else is in it is nothing to us. */
 const Rate = Type.Object({
   base: Type.String(),
@@ -16,12 +18,18 @@ const Rate = Type.Object({
  * @throws DomainError NOT_FOUND for a pair that it does not know; what keeps it from answering, as the client throws it
  */
 export async function exchangeRate (http: HttpClient, url: string, base: string, quote: string): Promise<number> {
+  // Also keeps what is not a part of a path, such as `..`, out of it.
+  if (![base, quote].every(currency => CURRENCY.test(currency))) throw unknownPair()
   try {
-    const { body } = await http.request({ url: new URL(`rates/${encodeURIComponent(base)}/${encodeURIComponent(quote)}`, url), schema: Rate })
+    const { body } = await http.request({ url: new URL(`rates/${base}/${quote}`, url), schema: Rate })
     if (body.base !== base || body.quote !== quote) throw new Error('The service of exchange rates answered for another pair than was asked for.')
     return body.rate
   } catch (error) {
-    if (error instanceof Error && 'status' in error && error.status === 404) throw new DomainError('NOT_FOUND', 'There is no rate of these currencies.')
+    if (error instanceof Error && 'status' in error && error.status === 404) throw unknownPair()
     throw error
   }
+}
+
+function unknownPair (): DomainError {
+  return new DomainError('NOT_FOUND', 'There is no rate of these currencies.')
 }

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import type { lookup } from 'node:dns'
-import { BrokenCircuitError, CircuitState } from 'cockatiel'
 import type { FastifyBaseLogger } from 'fastify'
 import type { TSchema } from 'typebox'
 import { Agent } from 'undici'
@@ -38,8 +37,8 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 export function createClient ({ config, log, resolve }: ClientOptions): Client {
   const isAllowed = publicAddresses(config.HTTP_UNTRUSTED_ALLOW)
   const untrusted = { isAllowed, allowsHttp: config.NODE_ENV !== 'production' }
-  // A connection for each call under way: the places bound both. Time-outs are those of the call.
-  const agentOf = (connect: object) => new Agent({ allowH2: false, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: CONNECT_TIMEOUT_MS, ...connect } })
+  // A connection for each call under way, no more. Time-outs are those of the call.
+  const agentOf = (connect: object) => new Agent({ allowH2: false, connections: config.HTTP_ORIGIN_CONCURRENCY, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: CONNECT_TIMEOUT_MS, ...connect } })
   const agents = { trusted: agentOf({}), untrusted: agentOf({ lookup: checkedLookup(isAllowed, resolve) }) }
   const origins = new Origins(config.HTTP_ORIGIN_CONCURRENCY, log)
   const underWay = new Set<{ name: string }>()
@@ -77,14 +76,11 @@ export function createClient ({ config, log, resolve }: ClientOptions): Client {
 }
 
 /** An attempt within the bulkhead and the circuit breaker of its origin. */
-async function guarded<T> ({ places, breaker }: Origin, name: string, signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+async function guarded<T> ({ places, circuit }: Origin, name: string, signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
   if (places.isFull) throw new HttpCallError('BULKHEAD_FULL', `${name}: too many calls are under way`)
   await places.take(signal)
   try {
-    const isOpen = () => new HttpCallError('CIRCUIT_OPEN', `${name}: the circuit is open, as too many calls failed`)
-    // While one call probes the origin, the others are not to wait for it.
-    if (breaker.state === CircuitState.HalfOpen) throw isOpen()
-    return await breaker.execute(attempt).catch(error => { throw error instanceof BrokenCircuitError ? isOpen() : error })
+    return await circuit.run(name, attempt)
   } finally {
     places.leave()
   }

@@ -78,9 +78,9 @@ async function read ({ statusCode, headers, body }: Dispatcher.ResponseData, nam
 
 function failure (error: unknown, name: string): unknown {
   if (error instanceof HttpCallError) return error
-  const { code = '', message } = error as NodeJS.ErrnoException
+  const { code = '', name: kind, message } = error as NodeJS.ErrnoException
   // The caller's mistake: a header that can't be, a body for GET.
   if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return error
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') return new HttpCallError('UPSTREAM_INVALID', `${name}: the answer is not HTTP (${code})`, { cause: error })
+  if (kind === 'HTTPParserError' || code === 'UND_ERR_HEADERS_OVERFLOW') return new HttpCallError('UPSTREAM_INVALID', `${name}: the answer is not HTTP, or its headers are too large`, { cause: error })
   return new HttpCallError('UPSTREAM_UNREACHABLE', `${name}: ${code === '' ? message : code}`, { cause: error })
 }

@@ -9,7 +9,7 @@ export interface CallDeadline {
 
 /** One call of another service. */
 export interface HttpCall {
-  /** http or https, without user name and password. What comes from users goes into it by `encodeURIComponent`. */
+  /** http or https, without user name and password. Check what of it comes from users: `encodeURIComponent` lets `..` pass. */
   url: string | URL
   /** GET without it. */
   method?: 'GET' | 'HEAD' | 'OPTIONS' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
