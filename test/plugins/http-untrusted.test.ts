@@ -42,10 +42,11 @@ t.test('no spelling of a private address is connected to', async t => {
     'localhost', 'LOCALHOST', '[::1]', '[::]', '[0:0:0:0:0:0:0:1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '[::127.0.0.1]', '[64:ff9b::7f00:1]', '[2002:7f00:1::1]'
   ]
   for (const host of hosts) {
-    const error = await failureOf(http.request({ url: `http://${host}:${port}/`, isUntrusted: true }))
-    t.equal(error.code, 'ADDRESS_REFUSED', host)
-    t.equal(error.statusCode, 500)
-    t.notMatch(error.message, /127|\[/)
+    for (const scheme of ['http', 'https']) {
+      const error = await failureOf(http.request({ url: `${scheme}://${host}:${port}/`, isUntrusted: true }))
+      t.match(error, { code: 'ADDRESS_REFUSED', statusCode: 500 }, `${scheme} ${host}`)
+      t.notMatch(error.message, /127|\[/)
+    }
   }
   t.equal(upstream.connections(), 0)
   t.equal((await http.request({ url: upstream.url })).status, 200, 'our own URLs may lead there')
