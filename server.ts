@@ -6,6 +6,7 @@ import { statusProblem } from './plugins/errors/catalogue.ts'
 import { answerClientError } from './server/client-error.ts'
 import { RequestLog, loggerOptions } from './server/logger.ts'
 import { rawProblem } from './server/raw-problem.ts'
+import { traceOf } from './server/trace.ts'
 import { buildValidator } from './server/validator.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024
@@ -49,7 +50,7 @@ export function serverOptions (config: Config): FastifyHttpOptions<Server> {
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, { server, id, raw, headers: { origin } }, reply) => {
       const status = error.statusCode ?? 400
-      const { headers, body } = rawProblem(statusProblem(status, status === 400 ? 'The URL is malformed.' : undefined), server, id)
+      const { headers, body } = rawProblem(statusProblem(status, status === 400 ? 'The URL is malformed.' : undefined), server, id, traceOf(raw))
       const cors = server.hasDecorator('corsHeaders') ? server.getDecorator<(origin?: string) => Record<string, string>>('corsHeaders')(origin) : {}
       // The connection of a request for an upgrade is no HTTP connection any more: nobody else would end it.
       reply.raw.writeHead(status, { ...headers, ...cors }).end(body, () => { if (isWebSocket.call(server.server as Server, raw)) raw.socket.end() })

@@ -20,20 +20,24 @@ class SetUpError extends Error {}
 
 async function setUp (): Promise<void> {
   const config = loadConfig()
-  await checkPort(config)
+  await checkPort(config, 'PORT')
+  await checkPort(config, 'METRICS_PORT')
   if (config.NODE_ENV === 'production') await checkServer(config.DATABASE_URL ?? '')
   else if (config.DATABASE_URL) await setUpServer(config.DATABASE_URL, config)
   else await setUpEmbedded(config)
 }
 
-async function checkPort ({ HOST, PORT }: Config): Promise<void> {
+async function checkPort (config: Config, name: 'PORT' | 'METRICS_PORT'): Promise<void> {
+  const { HOST, [name]: port } = config
+  if (port === undefined) return
+  if (name === 'METRICS_PORT' && port === config.PORT) throw new SetUpError(`METRICS_PORT is PORT, ${port}: give the metrics another one.`)
   const probe = createServer()
   try {
-    await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(PORT, HOST, resolve))
+    await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(port, HOST, resolve))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') throw new SetUpError(`Port ${PORT} on ${HOST} is in use: stop what listens there, or set PORT.`)
-    throw new SetUpError(`The service cannot listen on ${HOST}, port ${PORT} (${code}): set HOST and PORT.`)
+    if (code === 'EADDRINUSE') throw new SetUpError(`Port ${port} on ${HOST} is in use: stop what listens there, or set ${name}.`)
+    throw new SetUpError(`The service cannot listen on ${HOST}, port ${port} (${code}): set HOST and ${name}.`)
   }
   await new Promise(resolve => probe.close(resolve))
 }

@@ -1,6 +1,8 @@
+import { channel } from 'node:diagnostics_channel'
 import { PrismaPg } from '@prisma/adapter-pg'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import pg from 'pg'
 import { PrismaClient } from '../prisma/generated/client.ts'
 import type { EmbeddedDatabase } from '../prisma/engine/embedded.ts'
 import { connectionProblem, migrationStatus } from '../prisma/migrate.ts'
@@ -12,6 +14,8 @@ declare module 'fastify' {
     prisma: PrismaClient
     /** Where it is, for what needs connections of its own; holds the password. */
     databaseUrl: string
+    /** Prisma's connections: how many there are, are idle, and are waited for. */
+    databasePool: Readonly<Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'>>
   }
 }
 
@@ -19,24 +23,27 @@ declare module 'fastify' {
 const CONNECT_TIMEOUT_MS = 15_000
 const IDLE_TIMEOUT_MS = 30_000
 
+/** Is told `{ durationMs }` of each query. */
+const queries = channel('keel:query')
+
 /** Prisma on DATABASE_URL, or on the embedded PostgreSQL of DATA_DIR. */
 async function database (fastify: FastifyInstance) {
   const { config, log } = fastify
   const embedded = config.DATABASE_URL === undefined ? await openEmbedded(config.DATA_DIR) : undefined
   const url = embedded?.url ?? config.DATABASE_URL ?? ''
   const schema = new URL(url).searchParams.get('schema') ?? undefined
-  const adapter = new PrismaPg(
-    { ...connectionOf(url, embedded ? {} : limitsOf(config)), max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS },
-    { schema, onPoolError: error => log.warn({ err: error }, 'an idle database connection failed') }
-  )
+  const pool = new pg.Pool({ ...connectionOf(url, embedded ? {} : limitsOf(config)), max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS })
+  const adapter = new PrismaPg(pool, { schema, disposeExternalPool: true, onPoolError: error => log.warn({ err: error }, 'an idle database connection failed') })
   const slow = config.DATABASE_SLOW_MS
-  const prisma = new PrismaClient({ adapter, log: slow > 0 ? [{ emit: 'event', level: 'query' }] : [] })
-  prisma.$on('query' as never, ({ query, duration, target }: { query: string, duration: number, target: string }) => {
+  const prisma = new PrismaClient({ adapter, log: [{ emit: 'event', level: 'query' }] })
+  prisma.$on('query', ({ query, duration, target }) => {
+    if (queries.hasSubscribers) queries.publish({ durationMs: duration })
     // The parameters are not logged: they may be personal.
-    if (duration >= slow) log.warn({ query, durationMs: duration, target }, 'slow query')
+    if (slow > 0 && duration >= slow) log.warn({ query, durationMs: duration, target }, 'slow query')
   })
   fastify.decorate('prisma', prisma)
   fastify.decorate('databaseUrl', url)
+  fastify.decorate('databasePool', pool)
 
   fastify.addHook('onReady', async () => {
     if (!fastify.hasDecorator('addHealthCheck')) return

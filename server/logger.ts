@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { LogController, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import type { Config } from '../plugins/config/index.ts'
+import { traceOf } from './trace.ts'
 
 const SECRETS = ['authorization', 'cookie', 'password', 'passwordHash', 'accessToken', 'refreshToken', 'token', 'secret', 'privateKey']
 
@@ -23,7 +24,12 @@ interface Streamed { eventStream?: { events: number, end?: string } }
 
 /** One structured line a request, when it is answered; of a stream, when it ends. */
 export class RequestLog extends LogController {
-  override incomingRequest (): void {}
+  /** No line, but the trace for those to come. */
+  override incomingRequest ({ raw, log }: FastifyRequest): void {
+    const traceId = traceOf(raw)
+    if (traceId !== undefined) (log as { setBindings?: (bindings: object) => void }).setBindings?.({ traceId })
+  }
+
   override routeNotFound (): void {}
 
   override requestCompleted (error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {

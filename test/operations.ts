@@ -45,6 +45,7 @@ export async function operationsOf (app: FastifyInstance) {
     'GET /problems/:code': { answers: everyone(200), path: '/problems/not-found' },
     'GET /health/live': { answers: everyone(200) },
     'GET /health/ready': { answers: everyone(200) },
+    'GET /metrics': { answers: everyone(200) },
 
     'GET /openapi.json': { answers: everyone(200) },
     'GET /asyncapi.json': { answers: everyone(200) },

@@ -9,11 +9,12 @@ import dockerfile from './dockerfile.ts'
 import installScripts from './install-scripts.ts'
 import kubernetes from './kubernetes.ts'
 import lockfile from './lockfile.ts'
+import prometheus from './prometheus.ts'
 import renovate from './renovate.ts'
 import secrets from './secrets.ts'
 import workflow from './workflow.ts'
 
-const checks: Check[] = [dockerfile, compose, kubernetes, workflow, renovate, lockfile, installScripts, secrets]
+const checks: Check[] = [dockerfile, compose, kubernetes, prometheus, workflow, renovate, lockfile, installScripts, secrets]
 
 /** What a checker lets pass that it must refuse. */
 async function unproven ({ refused, problems }: Check): Promise<string[]> {

@@ -1,7 +1,7 @@
-import { timingSafeEqual } from 'node:crypto'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Type } from 'typebox'
+import { holdsToken } from '../config/token.ts'
 
 /** Says whether what it looks at is well; `detail` is for the operator. Throwing means not well. */
 export type HealthCheck = () => Promise<{ ok: boolean, detail?: string }>
@@ -58,7 +58,7 @@ async function health (fastify: FastifyInstance) {
     for (const [name, { detail }] of results) if (detail !== undefined) request.log.warn({ check: name, detail }, 'not ready')
     reply.header('cache-control', 'no-store').code(status === 'ok' ? 200 : 503)
     if (status !== 'ok') reply.header('retry-after', RETRY_AFTER_SECONDS)
-    return { status, ...holdsToken(request, fastify.config.METRICS_TOKEN) ? { checks: Object.fromEntries(results) } : {} }
+    return { status, ...holdsToken(request.headers.authorization, fastify.config.METRICS_TOKEN) ? { checks: Object.fromEntries(results) } : {} }
   })
 }
 
@@ -73,12 +73,6 @@ async function run (name: string, check: HealthCheck): Promise<[string, { status
   } finally {
     clearTimeout(timer)
   }
-}
-
-function holdsToken ({ headers }: FastifyRequest, token: string | undefined): boolean {
-  const given = Buffer.from(headers.authorization ?? '')
-  const expected = Buffer.from(`Bearer ${token}`)
-  return token !== undefined && given.length === expected.length && timingSafeEqual(given, expected)
 }
 
 export default fp(health, { name: 'health', dependencies: ['config', 'errors'] })

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { traceOf } from '../../server/trace.ts'
 import { frameworkProblem, kitProblem, statusProblem, validationProblem } from './catalogue.ts'
 import { databaseProblem } from './database-errors.ts'
 import { kitProblems, type KitCode, type ProblemKind } from './kinds.ts'
@@ -102,7 +103,7 @@ function send (request: FastifyRequest, reply: FastifyReply, problem: ProblemInp
     .code(problem.status)
     .type(PROBLEM_TYPE)
     .serializer(JSON.stringify)
-    .send(problemBody(problem, request.id))
+    .send(problemBody(problem, request.id, traceOf(request.raw)))
 }
 
 export default fp(errors, { name: 'errors' })

@@ -22,6 +22,7 @@ export const Problem = Type.Object({
   instance: Type.String({ maxLength: 256, format: 'uri', description: 'Identifies this occurrence: the request id as a URN' }),
   code: Type.String({ pattern: '^[A-Z][A-Z0-9_]*$', maxLength: 64, description: 'The kind of problem, for programs; stable' }),
   requestId: Type.String({ maxLength: 64, pattern: '^[A-Za-z0-9_.:@/+=-]+$', description: 'The request in the logs of the service' }),
+  traceId: Type.Optional(Type.String({ minLength: 32, maxLength: 32, pattern: '^[0-9a-f]{32}$', description: 'The trace that the request belongs to (W3C Trace Context)' })),
   errors: Type.Optional(Type.Array(Issue, { maxItems: 1000, description: 'What is wrong in the input, place by place' }))
 }, {
   $id: 'Problem',
@@ -51,7 +52,7 @@ export interface ProblemInput {
 }
 
 /** The body of a problem. Without a detail the title serves. */
-export function problemBody ({ status, code, title, detail, errors }: ProblemInput, requestId: string): ProblemBody {
+export function problemBody ({ status, code, title, detail, errors }: ProblemInput, requestId: string, traceId?: string): ProblemBody {
   return {
     type: problemType(code),
     title,
@@ -60,6 +61,7 @@ export function problemBody ({ status, code, title, detail, errors }: ProblemInp
     instance: `urn:request:${requestId}`,
     code,
     requestId,
+    ...traceId === undefined ? {} : { traceId },
     ...errors && errors.length > 0 ? { errors: errors.slice(0, 1000).map(({ pointer, detail }) => ({ pointer: clip(pointer, 1024), detail: clip(detail, 1024) })) } : {}
   }
 }

@@ -1,15 +1,14 @@
 import { channel } from 'node:diagnostics_channel'
 import type { FastifyRequest } from 'fastify'
+import { traceIdOf } from '../../server/trace.ts'
 
-/** W3C Trace Context, version 00: neither id is all zeros. */
-const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
 const MAX_TRACESTATE = 512
 const created = channel('undici:request:create')
 const OTEL = Symbol.for('opentelemetry.js.api.1')
 
 /** The trace of a request, for what is called for it. What is not well-formed is left out. */
 export function traceOf ({ headers: { traceparent, tracestate } }: FastifyRequest): Record<string, string> {
-  if (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent)) return {}
+  if (typeof traceparent !== 'string' || traceIdOf(traceparent) === undefined) return {}
   return { traceparent, ...typeof tracestate === 'string' && tracestate !== '' && tracestate.length <= MAX_TRACESTATE ? { tracestate } : {} }
 }
 

@@ -15,3 +15,11 @@ export async function countQueues (prisma: PrismaClient, schema: string): Promis
     FROM ${queues} AS queue LEFT JOIN ${jobs} AS job ON job.name IN (queue.name, queue.dead_letter)
     WHERE queue.dead_letter IS NOT NULL GROUP BY queue.name ORDER BY queue.name`
 }
+
+/** What waits and runs on a queue; a dead letter queue is a queue of its own. */
+export interface Backlog { name: string, ready: number, deferred: number, active: number }
+
+/** What pg-boss's own count of a few seconds ago says of each queue: cheap however many jobs there are. */
+export async function backlog (prisma: PrismaClient, schema: string): Promise<Backlog[]> {
+  return await prisma.$queryRaw<Backlog[]>`SELECT name, ready_count AS ready, deferred_count AS deferred, active_count AS active FROM ${Prisma.raw(`${schema}.queue`)}`
+}

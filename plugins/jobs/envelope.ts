@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { traceIdOf, traceOf } from '../../server/trace.ts'
 
 /** Where a job comes from, for its log lines. */
 export interface Origin { requestId?: string, traceparent?: string }
@@ -6,12 +7,9 @@ export interface Origin { requestId?: string, traceparent?: string }
 /** What is stored of a job: its payload, the id that stays with it through the dead letter queue, and its origin. */
 export interface Envelope extends Origin { id?: string, payload: unknown }
 
-/** W3C Trace Context, version 00: neither id is all zeros. */
-const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
-
 /** The origin of the jobs that a request sends. A traceparent that is not well-formed is left out. */
-export function originOf ({ id, headers: { traceparent } }: FastifyRequest): Origin {
-  return { requestId: id, ...typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? { traceparent } : {} }
+export function originOf ({ id, raw }: FastifyRequest): Origin {
+  return { requestId: id, ...traceOf(raw) === undefined ? {} : { traceparent: String(raw.headers.traceparent) } }
 }
 
 /** Reads what is stored; anything at all may be there (an older release, an operator's SQL). */
@@ -22,7 +20,7 @@ export function readEnvelope (data: unknown): Envelope {
 
 /** What the log lines of a job say of its origin. */
 export function bindingsOf ({ requestId, traceparent }: Origin): { requestId?: string, traceId?: string } {
-  const traceId = TRACEPARENT.exec(traceparent ?? '')?.[1]
+  const traceId = traceIdOf(traceparent)
   return { ...requestId === undefined ? {} : { requestId }, ...traceId === undefined ? {} : { traceId } }
 }
 

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { connectionProblem } from '../../prisma/migrate.ts'
 import { createConnection } from './connection.ts'
-import { countQueues } from './counts.ts'
+import { backlog, countQueues } from './counts.ts'
 import { completeDefinition } from './definition.ts'
 import { originOf, type Envelope, type Origin } from './envelope.ts'
 import { checkSchedules, syncQueues, syncSchedules } from './queues.ts'
@@ -77,7 +77,10 @@ async function jobs (fastify: FastifyInstance) {
       await soon(connection.get())
       return senderOf(originOf(request))
     },
-    queues: () => countQueues(prisma, schema)
+    names: () => [...defined.keys()],
+    queues: () => countQueues(prisma, schema),
+    backlog: () => backlog(prisma, schema),
+    drained: () => runner.drained()
   })
 
   fastify.addHook('onReady', async () => {

@@ -1,7 +1,9 @@
+import { channel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Job as Fetched, JobResult, PgBoss } from 'pg-boss'
+import { tracing } from '../../server/trace.ts'
 import { wordsOf } from '../errors/words.ts'
-import { bindingsOf, readEnvelope, type Origin } from './envelope.ts'
+import { bindingsOf, readEnvelope, type Envelope, type Origin } from './envelope.ts'
 import { postpone, releaseKeys } from './ordered.ts'
 import type { AttemptError, Job, JobSender } from './types.ts'
 
@@ -28,6 +30,9 @@ const GIVE_UP_MS = 1_000
 const POLL_SECONDS = { first: 2, other: 30 }
 const SHUTDOWN = 'The service is shutting down'
 
+/** Is told of each attempt `{ queue, outcome: 'done' | 'retry' | 'dead', durationMs }`. */
+const attempts = channel('keel:job')
+
 /** Runs jobs: checks payloads, ends attempts that take too long, and says of each how it went. */
 export function createRunner ({ log, sender }: RunnerOptions): Runner {
   const running = new Map<AbortController, { queue: string, ended: Promise<unknown> }>()
@@ -47,18 +52,27 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
         // There may be more: look again right after this batch, and let the next worker look now.
         boss.notifyWorker(ids[index] ?? '')
         if (fetched.length === job.batch) boss.notifyWorker(ids[(index + 1) % ids.length] ?? '')
-        return await Promise.all(fetched.map(one => run(boss, job, one)))
+        return await Promise.all(fetched.map(one => runTraced(boss, job, one)))
       }))
     }
   }
 
-  async function run (boss: PgBoss, job: Job, fetched: Fetched<unknown>): Promise<JobResult> {
-    const { id: stableId, payload, ...origin } = readEnvelope(fetched.data)
+  /** In the trace of who sent it, where traces are collected. */
+  async function runTraced (boss: PgBoss, job: Job, fetched: Fetched<unknown>): Promise<JobResult> {
+    const envelope = readEnvelope(fetched.data)
+    const { inJob } = tracing() ?? {}
+    if (inJob === undefined) return await run(boss, job, fetched, envelope)
+    const named = { queue: job.name, id: fetched.id, attempt: fetched.retryCount + 1 }
+    return await inJob(named, envelope, async carrier => await run(boss, job, fetched, { ...envelope, ...carrier }), ({ status }) => status === 'completed')
+  }
+
+  async function run (boss: PgBoss, job: Job, fetched: Fetched<unknown>, { id: stableId, payload, ...origin }: Envelope): Promise<JobResult> {
     const attempt = fetched.retryCount + 1
     const jobLog = log.child({ queue: job.name, jobId: fetched.id, attempt, ...bindingsOf(origin) })
     const misfit = job.check(payload)
     if (misfit !== undefined) {
       jobLog.error({ reason: misfit }, 'a job does not fit its schema: it goes to the dead letter queue')
+      attempts.publish({ queue: job.name, outcome: 'dead', durationMs: 0 })
       return { id: fetched.id, status: 'deadletter', output: { reason: `The payload does not fit the schema: ${misfit}` } }
     }
     if (isOver) return { id: fetched.id, status: 'failed', output: { reason: SHUTDOWN } }
@@ -69,11 +83,13 @@ export function createRunner ({ log, sender }: RunnerOptions): Runner {
       const context = { id: stableId ?? fetched.id, payload: payload as never, attempt, signal: control.signal, log: jobLog, jobs: sender(origin) }
       await supervise(job, control, fetched.signal, async () => await job.handler(context))
       jobLog.info({ durationMs: durationMs() }, 'job done')
+      attempts.publish({ queue: job.name, outcome: 'done', durationMs: durationMs() })
       return { id: fetched.id, status: 'completed' }
     } catch (error) {
       const { retry, retryAfterMs } = error as AttemptError
       const isLast = retry === false || attempt > job.retry.limit
       jobLog[isLast ? 'error' : 'warn']({ err: error, durationMs: durationMs() }, isLast ? 'job failed for the last time: it goes to the dead letter queue' : 'job failed, and will be tried again')
+      attempts.publish({ queue: job.name, outcome: isLast ? 'dead' : 'retry', durationMs: durationMs() })
       const output = { reason: wordsOf(error) }
       if (!isLast && retryAfterMs !== undefined) await postpone(boss, job, fetched, output, retryAfterMs)
       return { id: fetched.id, status: retry === false ? 'deadletter' : 'failed', output }

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { Prisma } from '../../prisma/generated/client.ts'
-import type { QueueCounts } from './counts.ts'
+import type { Backlog, QueueCounts } from './counts.ts'
 
 /** How one job is put on its queue. */
 export interface SendOptions {
@@ -125,8 +125,14 @@ export interface Jobs extends JobSender {
    * @throws JobsUnavailableError
    */
   for: (request: FastifyRequest) => Promise<JobSender>
+  /** Of the jobs that are declared. */
+  names: () => string[]
   /** The queues, and how many jobs are on each. */
   queues: () => Promise<QueueCounts[]>
+  /** The same from a count of some seconds ago: for who asks often. */
+  backlog: () => Promise<Backlog[]>
+  /** Resolves when this process runs no job any more; at shutdown no more come. */
+  drained: () => Promise<void>
 }
 
 /** The payload does not fit the schema of its job: the sender's fault, nothing was sent. */

@@ -9,6 +9,10 @@ import { PerUser } from '../events/per-user.ts'
 import { EventStream } from './stream.ts'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** The open event streams of this process. */
+    eventStreams: { readonly size: number }
+  }
   interface FastifyReply {
     /**
      * Answers with the events that the filter lets through, as they are committed, until the client is
@@ -44,6 +48,7 @@ async function sse (fastify: FastifyInstance) {
   let timer: NodeJS.Timeout | undefined
   let closing = false
 
+  fastify.decorate('eventStreams', streams)
   fastify.decorateReply('eventStream', undefined)
   fastify.decorateReply('sendEvents', function (filter) {
     if (closing) return void this.problem(503, 'The service is stopping.')

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod,
 import fp from 'fastify-plugin'
 import pLimit from 'p-limit'
 import type { TSchema } from 'typebox'
+import { traceOf } from '../../server/trace.ts'
 import { admitConnection, admitHandshake, chooseProtocol, upgradeRequired } from './admission.ts'
 import { Connection, type Limits, type Shared } from './connection.ts'
 import { Connections } from './connections.ts'
@@ -88,6 +89,7 @@ async function sockets (fastify: FastifyInstance) {
   function connect (find: TopicFinder): WebsocketHandler {
     return (socket, { id: requestId, user, raw, routeOptions }) => {
       const stream = raw.socket
+      const origin = { requestId, traceId: traceOf(raw) }
       // For as long as it is open nothing holds the request any more: the errors of a socket come before its end, which is logged.
       upgrades.get(raw)?.reply.raw.detachSocket(stream)
       socket.removeAllListeners('error').on('error', () => {})
@@ -95,7 +97,7 @@ async function sockets (fastify: FastifyInstance) {
       connections.add(connection)
       socket.on('close', code => {
         connections.delete(connection)
-        log.info({ requestId, ...connection.ended(code) }, 'websocket closed')
+        log.info({ ...origin, ...connection.ended(code) }, 'websocket closed')
       })
     }
   }

@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { scopesOf } from '../../services/scopes.ts'
@@ -11,6 +12,10 @@ import { Credentials, RefreshToken, Registration, TokenPair } from './schemas.ts
 /** Nothing here is longer: strangers may send it. */
 const bodyLimit = 16 * 1024
 const consumes = ['application/json', 'application/x-www-form-urlencoded']
+
+/** Is told of each attempt `{ outcome: 'done' | 'refused' | 'throttled' | 'busy' | 'error' }`. */
+const logins = channel('keel:login')
+const outcomes: Record<string, string> = { INVALID_CREDENTIALS: 'refused', TOO_MANY_ATTEMPTS: 'throttled', TOO_BUSY: 'busy' }
 
 const auth: FastifyPluginAsyncTypebox = async fastify => {
   // Another issuer signs people in: JWT_JWKS_URL.
@@ -50,7 +55,7 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
       body: ref(Credentials),
       response: { 200: ref(TokenPair, { description: 'The tokens of a new session' }), 401: problem }
     }
-  }, async (request, reply) => tokens(reply, await logIn(prisma, { ...request.body, client: request.ip, signal: request.deadline.signal }, policy)))
+  }, async (request, reply) => tokens(reply, await counted(logIn(prisma, { ...request.body, client: request.ip, signal: request.deadline.signal }, policy))))
 
   fastify.post('/refresh', {
     bodyLimit,
@@ -87,6 +92,17 @@ const auth: FastifyPluginAsyncTypebox = async fastify => {
     const { accessToken, expiresIn } = fastify.accessTokens.issue({ id: user.id, scopes: scopesOf(user.role), sessionId: id })
     reply.header('cache-control', 'no-store')
     return { accessToken, tokenType: 'Bearer', expiresIn, refreshToken }
+  }
+}
+
+async function counted (login: Promise<Session>): Promise<Session> {
+  try {
+    const session = await login
+    logins.publish({ outcome: 'done' })
+    return session
+  } catch (error) {
+    logins.publish({ outcome: outcomes[(error as { code?: string }).code ?? ''] ?? 'error' })
+    throw error
   }
 }
 

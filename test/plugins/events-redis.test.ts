@@ -1,41 +1,13 @@
 // Processes that wake each other up through Redis. Each test has a Redis of its own, if it is installed.
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { channelOf } from '../../plugins/events/redis-listener.ts'
 import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
 import { buildApp, registered } from '../helpers/app.ts'
-import { freePort } from '../helpers/process.ts'
-
-const isInstalled = spawnSync('redis-server', ['--version']).status === 0
-const options = { skip: isInstalled ? false : 'redis-server is not installed' }
-
-interface Server { url: string, stop: () => Promise<void>, start: () => Promise<void> }
-
-async function redisServer (t: Test): Promise<Server> {
-  const port = await freePort()
-  const url = `redis://127.0.0.1:${port}`
-  let child: ChildProcess | undefined
-  const start = async () => {
-    child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', t.testdir()], { stdio: 'ignore' })
-    const probe = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null })
-    probe.on('error', () => {})
-    await probe.ping()
-    probe.disconnect()
-  }
-  const stop = async () => {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  }
-  t.teardown(stop)
-  await start()
-  return { url, start, stop }
-}
+import { redisServer, withRedis } from '../helpers/redis.ts'
 
 async function eventually (condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(5)
@@ -54,7 +26,7 @@ async function follow (fastify: FastifyInstance): Promise<number[]> {
   return got
 }
 
-t.test('a transaction with events is announced once, after its commit; another is not', options, async t => {
+t.test('a transaction with events is announced once, after its commit; another is not', withRedis, async t => {
   const { url } = await redisServer(t)
   const app = await buildApp(t, { REDIS_URL: url })
   const heard: string[] = []
@@ -73,7 +45,7 @@ t.test('a transaction with events is announced once, after its commit; another i
   t.same(new Set(heard).size, 1)
 })
 
-t.test('events reach the subscribers of every process, and PostgreSQL is not listened to', options, async t => {
+t.test('events reach the subscribers of every process, and PostgreSQL is not listened to', withRedis, async t => {
   const { url } = await redisServer(t)
   const [app, other] = [await buildApp(t, { REDIS_URL: url }), await buildApp(t, { REDIS_URL: url })]
   const [here, there] = [await follow(app), await follow(other)]
@@ -85,7 +57,7 @@ t.test('events reach the subscribers of every process, and PostgreSQL is not lis
   t.same(listeners, [])
 })
 
-t.test('while Redis is away events come by asking now and then, and when it is back they are announced again', options, async t => {
+t.test('while Redis is away events come by asking now and then, and when it is back they are announced again', withRedis, async t => {
   const redis = await redisServer(t)
   const [app, other] = [await buildApp(t, { REDIS_URL: redis.url }), await buildApp(t, { REDIS_URL: redis.url })]
   const there = await follow(other)
@@ -100,7 +72,7 @@ t.test('while Redis is away events come by asking now and then, and when it is b
   t.same(there, [1, 2, 3])
 })
 
-t.test('a service starts and serves without its Redis, and uses it when it is there', options, async t => {
+t.test('a service starts and serves without its Redis, and uses it when it is there', withRedis, async t => {
   const redis = await redisServer(t)
   await redis.stop()
   const app = await buildApp(t, { REDIS_URL: redis.url })

@@ -1,4 +1,4 @@
-import rateLimiter, { normalizeIP } from '@fastify/rate-limit'
+import rateLimiter, { normalizeIP, type FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
@@ -7,12 +7,15 @@ const OLD_HEADERS = ['ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'
 /**
  * Counts the requests of each client address over all routes. A route has its
  * own count with `config: { rateLimit: { max } }` and none with `rateLimit: false`.
+ * With REDIS_URL all processes count together, else each by itself.
  */
 async function rateLimit (fastify: FastifyInstance) {
+  const shared = await openShared(fastify)
   await fastify.register(rateLimiter, {
     max: fastify.config.RATE_LIMIT_MAX,
     timeWindow: fastify.config.RATE_LIMIT_WINDOW,
     enableDraftSpec: true,
+    ...shared ? { store: shared } : {},
     // A client that has hung up has no address any more.
     keyGenerator: ({ ip }: { ip?: string }) => ip === undefined ? 'gone' : normalizeIP(ip),
     errorResponseBuilder: (_request, { statusCode, max, after }) =>
@@ -33,6 +36,18 @@ async function rateLimit (fastify: FastifyInstance) {
   fastify.addHook('onRoute', route => {
     if (route.config?.rateLimit !== false) fastify.declareProblems(route, 429)
   })
+}
+
+/** The counts of all processes, where there is a Redis for them; they close with the service. */
+async function openShared (fastify: FastifyInstance): Promise<FastifyRateLimitStoreCtor | undefined> {
+  const { REDIS_URL, DATABASE_URL } = fastify.config
+  if (REDIS_URL === undefined) return undefined
+  // Loaded only where it is used.
+  const { sharedCounts } = await import('./shared-counts.ts')
+  // Services that share a Redis have counts of their own.
+  const { store, close } = sharedCounts(REDIS_URL, `keel:rate:${DATABASE_URL === undefined ? '' : new URL(DATABASE_URL).pathname.slice(1)}:`, fastify.log)
+  fastify.addHook('onClose', async () => close())
+  return store
 }
 
 export default fp(rateLimit, { name: 'rate-limit', dependencies: ['config', 'errors'] })
