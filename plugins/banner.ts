@@ -13,6 +13,7 @@ async function banner (fastify: FastifyInstance) {
     const url = `http://${host}:${port}`
     log.info({ config: shown(config) }, 'configuration')
     if (config.DOCS === 'on') log.info(`API reference: ${url}/docs`)
+    if (fastify.hasRoute({ method: 'GET', url: '/console' })) log.info(`Console: ${url}/console`)
     if (config.NODE_ENV === 'development') log.info(`Development admin: ${config.ADMIN_EMAIL} (its password is ADMIN_PASSWORD, see .env.example)`)
   })
 }

@@ -15,7 +15,7 @@ declare module 'fastify' {
     /** Where it is, for what needs connections of its own; holds the password. */
     databaseUrl: string
     /** Prisma's connections: how many there are, are idle, and are waited for. */
-    databasePool: Readonly<Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'>>
+    databasePool: Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount' | 'on' | 'off'>
   }
 }
 

@@ -20,7 +20,7 @@ export function loggerOptions (config: Config): FastifyServerOptions['logger'] {
 
 /** What a request and its reply have from plugins that may not be there. */
 interface Known { user?: { id?: string } | null }
-interface Streamed { eventStream?: { events: number, end?: string } }
+interface Extended { eventStream?: { events: number, end?: string }, isShed?: boolean }
 
 /** One structured line a request, when it is answered; of a stream, when it ends. */
 export class RequestLog extends LogController {
@@ -33,7 +33,7 @@ export class RequestLog extends LogController {
   override routeNotFound (): void {}
 
   override requestCompleted (error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {
-    const stream = (reply as Streamed).eventStream
+    const { eventStream: stream, isShed } = reply as Extended
     const line = {
       method: request.method,
       route: request.routeOptions.url ?? null,
@@ -43,7 +43,7 @@ export class RequestLog extends LogController {
       userId: (request as Known).user?.id,
       ...stream ? { events: stream.events, end: stream.end ?? 'refused' } : error ? { err: error } : {}
     }
-    request.log[reply.statusCode >= 500 ? 'error' : 'info'](line, 'request')
+    request.log[isShed ? 'debug' : reply.statusCode >= 500 ? 'error' : 'info'](line, 'request')
   }
 }
 

@@ -1,6 +1,7 @@
 import type { OrderStatus, PrismaClient } from '../prisma/generated/client.ts'
 import { inTransaction, type Database, type Deadline } from './database.ts'
 import { DomainError } from './errors.ts'
+import type { Origin } from './events.ts'
 import { findOrderRow, orderChanged, toOrder, visibleTo, type Order, type OrderRow } from './orders.ts'
 import type { Actor } from './scopes.ts'
 import { returnStock } from './stock.ts'
@@ -19,10 +20,10 @@ export type Step = keyof typeof steps
  * are back in stock.
  * @throws DomainError NOT_FOUND, INVALID_STATE
  */
-export async function takeStep (prisma: PrismaClient, actor: Actor, id: string, step: Step, deadline?: Deadline): Promise<Order> {
+export async function takeStep (prisma: PrismaClient, actor: Actor, id: string, step: Step, { deadline, origin }: { deadline?: Deadline, origin?: Origin } = {}): Promise<Order> {
   return await inTransaction(prisma, async tx => {
     const where = { id, ...visibleTo(actor) }
-    const order = await advance(tx, where, step)
+    const order = await advance(tx, where, step, origin)
     if (order !== undefined) return toOrder(order)
     const { status } = await findOrderRow(tx, where)
     throw new DomainError('INVALID_STATE', `The order is ${status}: to ${step} it, it must be ${steps[step].from.join(' or ')}.`)
@@ -38,13 +39,13 @@ export async function expireOrder (prisma: PrismaClient, id: string): Promise<bo
 }
 
 /** Takes the step and records it, if the order is there and in a state that the step leads from. */
-async function advance (tx: Database, { status, ...where }: { id: string, userId?: string, status?: OrderStatus }, step: Step): Promise<OrderRow | undefined> {
+async function advance (tx: Database, { status, ...where }: { id: string, userId?: string, status?: OrderStatus }, step: Step, origin?: Origin): Promise<OrderRow | undefined> {
   const { from, to } = steps[step]
   // The old state is a condition of the change: of two steps at once, one finds it gone.
   const { count } = await tx.order.updateMany({ where: { ...where, status: status ?? { in: [...from] } }, data: { status: to, version: { increment: 1 } } })
   if (count === 0) return undefined
   const order = await findOrderRow(tx, where)
   if (to === 'cancelled') await returnStock(tx, order.items)
-  await orderChanged(tx, order, to)
+  await orderChanged(tx, order, to, origin)
   return order
 }

@@ -1,7 +1,7 @@
 import { Prisma, type OrderStatus } from '../prisma/generated/client.ts'
 import { isForeignKeyViolation, type Database } from './database.ts'
 import { DomainError } from './errors.ts'
-import { recordEvent } from './events.ts'
+import { recordEvent, type Origin } from './events.ts'
 import type { JobSender } from './jobs.ts'
 import { MAX_TOTAL, type Money } from './money.ts'
 import { keyset, type Page, type PageQuery } from './pagination.ts'
@@ -33,8 +33,8 @@ const newestFirst = keyset('orders', {
   createdAt: { column: 'created_at', kind: 'time', value: (order: { id: string, createdAt: Date }) => order.createdAt }
 })
 
-/** What is to follow an order: who sends its jobs, and how long it may stay unpaid, in milliseconds. */
-export interface OrderFollowUp { jobs: JobSender, ttl: number }
+/** What is to follow an order: who sends its jobs, how long it may stay unpaid, in milliseconds, and where it comes from. */
+export interface OrderFollowUp { jobs: JobSender, ttl: number, origin?: Origin }
 
 /**
  * Orders products at today's prices and takes them out of stock, all or nothing. With
@@ -42,7 +42,7 @@ export interface OrderFollowUp { jobs: JobSender, ttl: number }
  * @param tx a transaction: the stock stays locked until it ends
  * @throws DomainError DUPLICATE_PRODUCT, ACCOUNT_REQUIRED, UNKNOWN_PRODUCT, MIXED_CURRENCIES, TOTAL_TOO_LARGE, OUT_OF_STOCK
  */
-export async function placeOrder (tx: Database, userId: string, { items }: { items: Amount[] }, { jobs, ttl }: OrderFollowUp): Promise<Order> {
+export async function placeOrder (tx: Database, userId: string, { items }: { items: Amount[] }, { jobs, ttl, origin }: OrderFollowUp): Promise<Order> {
   // A UUID may come in upper case; the database gives it back in lower.
   const amounts = items.map(({ productId, quantity }) => ({ productId: productId.toLowerCase(), quantity }))
   refuseDuplicates(amounts)
@@ -70,15 +70,15 @@ export async function placeOrder (tx: Database, userId: string, { items }: { ite
     // The products are locked, so it is the account that has gone meanwhile.
     throw isForeignKeyViolation(error) ? noAccount() : error
   })
-  await orderChanged(tx, row, 'created')
+  await orderChanged(tx, row, 'created', origin)
   await jobs.send('confirm-order', { orderId: row.id }, { tx })
   await jobs.send('expire-order', { orderId: row.id }, { tx, startAfter: ttl })
   return toOrder(row)
 }
 
 /** Records that an order was changed, and what it is now; in the transaction that changed it. */
-export async function orderChanged (tx: Database, row: OrderRow, change: 'created' | Exclude<OrderStatus, 'pending'>): Promise<void> {
-  await recordEvent(tx, { type: `order.${change}`, subject: row.id, ownerId: row.userId, data: { orderId: row.id, order: toOrder(row) } })
+export async function orderChanged (tx: Database, row: OrderRow, change: 'created' | Exclude<OrderStatus, 'pending'>, origin?: Origin): Promise<void> {
+  await recordEvent(tx, { type: `order.${change}`, subject: row.id, ownerId: row.userId, data: { orderId: row.id, order: toOrder(row) }, origin })
 }
 
 /**

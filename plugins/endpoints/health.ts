@@ -32,7 +32,7 @@ async function health (fastify: FastifyInstance) {
   const checks = new Map<string, HealthCheck>()
   fastify.decorate('addHealthCheck', (name, check) => { checks.set(name, check) })
   fastify.addSchema(Health)
-  const config = { public: true, rateLimit: false as const }
+  const config = { public: true, rateLimit: false as const, essential: true }
   const healthRef = Type.Unsafe<{ status: string, checks?: object }>({ $ref: 'Health#' })
 
   fastify.get('/health/live', {

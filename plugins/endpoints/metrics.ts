@@ -15,7 +15,7 @@ async function metrics (fastify: FastifyInstance) {
   const text = Type.String({ maxLength: 10_000_000, pattern: '^[\\s\\S]*$', examples: ['# HELP http_requests_in_flight Requests under way\n# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight 1\n'] })
 
   fastify.get('/metrics', {
-    config: { public: true, rateLimit: false },
+    config: { public: true, rateLimit: false, essential: true },
     schema: {
       operationId: 'getMetrics',
       summary: 'What Prometheus scrapes',

@@ -57,11 +57,18 @@ const UNAVAILABLE_STATE = /^(08|53|57P0|25P03)/
 const UNAVAILABLE_MESSAGE = /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/
 
 /** The problem of an error that the database layer throws and no service has translated; undefined for other errors. */
-export function databaseProblem (error: Error): ProblemInput | undefined {
+export function databaseProblem (error: unknown): ProblemInput | undefined {
+  if (!(error instanceof Error)) return undefined
   if (UNAVAILABLE_MESSAGE.test(error.message)) return UNAVAILABLE
   if (!/^(PrismaClient\w+Error|DriverAdapterError)$/.test(error.name)) return undefined
   const { code = '', meta, cause } = error as DatabaseError
   const { kind = '', originalCode = '' } = meta?.driverAdapterError?.cause ?? cause ?? {}
   if (UNAVAILABLE_STATE.test(originalCode)) return UNAVAILABLE
   return byState[originalCode] ?? byCode[code] ?? byKind[kind] ?? (error.name === 'PrismaClientInitializationError' ? UNAVAILABLE : undefined)
+}
+
+/** Whether the database is not there, or takes no changes: no fault of who asked. What it did not do in time may be one. */
+export function isDatabaseAway (error: unknown): boolean {
+  const problem = databaseProblem(error)
+  return problem === UNAVAILABLE || problem === READ_ONLY
 }

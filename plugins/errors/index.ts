@@ -73,7 +73,7 @@ async function errors (fastify: FastifyInstance, { problems = {} }: ErrorsOption
       }
     }
     if (error.validation) return validationProblem(error)
-    const database = databaseProblem(error as Error)
+    const database = databaseProblem(error)
     if (database) return database
     const status = error.statusCode ?? 500
     // The message of an unknown error may hold anything: it goes to the log only.

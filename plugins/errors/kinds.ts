@@ -30,6 +30,7 @@ export const kitProblems = {
   INTERNAL_ERROR: { status: 500, title: 'The service failed', description: 'A fault of the service; its log has the cause under the request id. Report it with that id. Only a request that is safe to repeat should be sent again.' },
   UNAVAILABLE: { status: 503, title: 'The service is not available', description: 'Something that the service depends on, such as its database, is away. Wait for the seconds in Retry-After and send the request again.' },
   DEADLINE_EXCEEDED: { status: 503, title: 'The request took too long', description: 'The answer was not ready in the time that the service, or the client by X-Request-Timeout-Ms, allows. What was begun is given up where that is possible: read the state before sending a request again that is not safe to repeat.' },
+  OVERLOADED: { status: 503, title: 'Too many requests at once', description: 'The service has more to do than it can, and refuses what would have to wait for long; nothing was done. Wait for the seconds in Retry-After and send the request again.' },
   CONTENTION: { status: 503, title: 'Too many changes at once', description: 'Others were changing the same data and the service gave up after several attempts; nothing was changed. Wait for the seconds in Retry-After and send the request again.' }
 } as const satisfies Record<string, Required<ProblemKind>>
 

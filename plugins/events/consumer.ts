@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { PrismaClient } from '../../prisma/generated/client.ts'
+import { traceIdOf } from '../../server/trace.ts'
 import type { EventHub } from './hub.ts'
+import type { StoredEvent } from './log.ts'
+import { isOutage, StuckEvent } from './outage.ts'
 import { isPending, recordFailure, register, type Patience } from './position.ts'
 import { StepError, takeStep, type EventHandler } from './step.ts'
 
@@ -18,14 +21,14 @@ export interface ConsumerDefinition {
   attempts?: number
   /** Before the first retry, in milliseconds; it doubles, with jitter, up to a minute. 1000 without it. */
   backoffMs?: number
+  /** After so long of surroundings that keep an event from being handled it is logged as an error, in milliseconds, and again each time; 10 minutes without it. */
+  alarmMs?: number
 }
 
 export interface ConsumerOptions {
   prisma: PrismaClient
   hub: EventHub
   log: FastifyBaseLogger
-  /** Whether an error is of the surroundings (a database that is away), and not of the event. */
-  isOutage: (error: unknown) => boolean
 }
 
 /** How often it looks without having been told to: a process that had its turn may have died. */
@@ -49,9 +52,11 @@ export class EventConsumer {
   /** So many steps are of one event each, to find the one that fails. */
   #careful = 0
   #outages = 0
+  readonly #stuck: StuckEvent
 
-  constructor ({ from = 'end', batch = 10, attempts = 6, backoffMs = 1_000, ...definition }: ConsumerDefinition, options: ConsumerOptions) {
-    this.#definition = { from, batch, attempts, backoffMs, ...definition }
+  constructor ({ from = 'end', batch = 10, attempts = 6, backoffMs = 1_000, alarmMs = 600_000, ...definition }: ConsumerDefinition, options: ConsumerOptions) {
+    this.#definition = { from, batch, attempts, backoffMs, alarmMs, ...definition }
+    this.#stuck = new StuckEvent(alarmMs)
     this.#options = { ...options, log: options.log.child({ consumer: definition.name }) }
   }
 
@@ -93,6 +98,7 @@ export class EventConsumer {
     const count = await takeStep(prisma, name, handler, this.#careful > 0 ? 1 : batch)
     if (this.#outages > 0) this.#options.log.info('the events are handled again')
     this.#outages = 0
+    if (count !== 0) this.#stuck.clear()
     this.#careful = Math.max(0, this.#careful - 1)
     if (count === undefined) return NEXT_TURN_MS
     this.#isBusy = count > 0
@@ -100,12 +106,12 @@ export class EventConsumer {
   }
 
   async #failed (error: unknown): Promise<number> {
-    const { prisma, log, isOutage } = this.#options
+    const { prisma, log } = this.#options
     const { name, batch, attempts, backoffMs } = this.#definition
     if (!(error instanceof StepError)) return this.#outage(error)
     // At shutdown what a handler needs goes away; the next process does it.
     if (this.#stop.signal.aborted) return 0
-    if (isOutage(error.cause)) return this.#outage(error.cause)
+    if (isOutage(error.cause)) return this.#outage(error.cause, error.event)
     if (!error.isAlone) {
       this.#careful = batch
       return 0
@@ -113,15 +119,17 @@ export class EventConsumer {
     const { event } = error
     const patience: Patience = { attempts, backoffMs, maxBackoffMs: MAX_BACKOFF_MS }
     const { isSetAside, attempt, waitMs } = await recordFailure(prisma, name, patience, event, error.cause)
-    const about = { err: error.cause, event: String(event.position), type: event.type, subject: event.subject, attempt }
+    const about = { err: error.cause, ...describe(event), attempt }
     if (isSetAside) log.error(about, 'an event could not be handled and was set aside: see npm run kit -- events list')
     else log.warn(about, 'an event could not be handled, and will be tried again')
     return Math.min(waitMs, POLL_MS)
   }
 
   /** Not the event's fault: it is tried until it works, and does not count. */
-  #outage (error: unknown): number {
-    if (this.#outages++ === 0) this.#options.log.warn({ err: error }, 'the events can\'t be handled now, and will be tried again')
+  #outage (error: unknown, event?: StoredEvent): number {
+    const { log } = this.#options
+    if (this.#outages++ === 0) log.warn({ err: error }, 'the events can\'t be handled now, and will be tried again')
+    if (event !== undefined && this.#stuck.holds(event)) log.error({ err: error, ...describe(event) }, 'an event has not been handled for long, and holds up those behind it: what its handler needs is away')
     return Math.min(POLL_MS, this.#definition.backoffMs * 2 ** Math.min(this.#outages, 10))
   }
 
@@ -136,4 +144,9 @@ export class EventConsumer {
     this.#wake = () => over.abort()
     await sleep(ms, undefined, { signal: AbortSignal.any([over.signal, this.#stop.signal]) }).catch(() => {})
   }
+}
+
+/** An event in a line of the log, with the request that caused it. */
+function describe ({ position, type, subject, origin }: StoredEvent): object {
+  return { event: String(position), type, subject, requestId: origin?.requestId, traceId: traceIdOf(origin?.traceparent) }
 }

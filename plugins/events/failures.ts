@@ -1,15 +1,15 @@
-import type { Prisma } from '../../prisma/generated/client.ts'
+import { Prisma } from '../../prisma/generated/client.ts'
 import { wordsOf } from '../errors/words.ts'
 import type { StoredEvent } from './log.ts'
 
 type Transaction = Prisma.TransactionClient
 
 /**
- * Puts an event where it waits for an operator, with why it failed; or, without an error, for
+ * Puts an event where it waits for an operator, with why it failed; or, without a failure, for
  * an earlier event of its subject.
  */
-export async function setAside (tx: Transaction, consumer: string, { position, type, subject, ownerId, json }: StoredEvent, error?: unknown): Promise<void> {
-  await tx.eventFailure.create({ data: { consumer, position, type, subject, ownerId, json, error: error === undefined ? null : wordsOf(error), isDue: error === undefined } })
+export async function setAside (tx: Transaction, consumer: string, { origin, ...event }: StoredEvent, failure?: { error: unknown }): Promise<void> {
+  await tx.eventFailure.create({ data: { consumer, ...event, origin: origin === null ? Prisma.DbNull : { ...origin }, error: failure === undefined ? null : wordsOf(failure.error), isDue: failure === undefined } })
 }
 
 /** Whether a consumer has any event set aside: mostly not, and then nothing else need be asked. */
@@ -20,7 +20,7 @@ export async function hasAny (tx: Transaction, consumer: string): Promise<boolea
 /** The first event that was set aside and is to be handled now: nothing earlier of its subject is left. */
 export async function nextDue (tx: Transaction, consumer: string): Promise<StoredEvent | undefined> {
   const [event] = await tx.$queryRaw<StoredEvent[]>`
-    SELECT position, type, subject, owner_id AS "ownerId", json FROM event_failures AS due
+    SELECT position, type, subject, owner_id AS "ownerId", origin, json FROM event_failures AS due
     WHERE consumer = ${consumer} AND is_due AND NOT EXISTS (
       SELECT 1 FROM event_failures AS earlier
       WHERE earlier.consumer = due.consumer AND earlier.subject = due.subject AND earlier.position < due.position

@@ -36,6 +36,10 @@ export class EventHub {
   #recent = new RecentEvents(0n)
   /** Everything up to here has been passed on. */
   #position = 0n
+  /** The event there, if it was passed on and not only found. */
+  #last: StoredEvent | undefined
+  /** How often the log has gone back. */
+  #era = 0
   #started: Promise<void> | undefined
   #listener: Listener | undefined
   #poll: NodeJS.Timeout | undefined
@@ -67,7 +71,7 @@ export class EventHub {
     await this.#start()
     // Readers that come at once share a reading. It also finds out whether the database is there.
     await this.#pump()
-    const subscription: Subscription = { filter, sink, position: this.#position, live: false, closed: false }
+    const subscription: Subscription = { filter, sink, position: this.#position, era: this.#era, live: false, closed: false }
     const problem = after === undefined ? undefined : await this.#resume(subscription, after)
     if (problem !== undefined) subscription.position = this.#position
     sink.opened?.(subscription.position)
@@ -135,7 +139,7 @@ export class EventHub {
 
   async #passOn (): Promise<void> {
     for (let count = PAGE; count === PAGE && !this.#closed;) {
-      const events = await readLog(this.#options.prisma, this.#position, PAGE)
+      const events = await this.#readOn()
       count = events.length
       let passed = 0
       for (const event of events) {
@@ -145,11 +149,46 @@ export class EventHub {
           await turn()
         }
         this.#position = event.position
+        this.#last = event
         this.#recent.add(event)
         for (const subscription of this.#live.matching(event)) {
           if (wants(subscription.filter, event)) this.#deliver(subscription, event)
         }
       }
+    }
+  }
+
+  /**
+   * Reads what follows, and with it the last event: where that is not there any more, and was not trimmed,
+   * the database has gone back (to a standby that lagged, to a backup).
+   */
+  async #readOn (): Promise<StoredEvent[]> {
+    const { prisma } = this.#options
+    const [first, ...rest] = await readLog(prisma, this.#position - 1n, PAGE + 1)
+    if (first?.position === this.#position && (this.#last === undefined || this.#last.json === first.json)) return rest
+    const { horizon, last } = await logState(prisma)
+    if (first?.position !== this.#position && this.#position <= horizon) return first === undefined ? [] : [first, ...rest]
+    this.#goBack(last)
+    return []
+  }
+
+  /** Begins anew at the end of the log: what was passed on may never have been, and its positions be given out again. */
+  #goBack (position: bigint): void {
+    this.#options.log.warn({ from: String(this.#position), to: String(position) }, 'the log of events has gone back: its readers are told to read anew')
+    this.#position = position
+    this.#last = undefined
+    this.#recent = new RecentEvents(position)
+    this.#era++
+    for (const subscription of this.#live.all()) this.#restart(subscription)
+  }
+
+  #restart (subscription: Subscription): void {
+    subscription.position = this.#position
+    subscription.era = this.#era
+    try {
+      subscription.sink.reset(this.#position, 'future')
+    } catch (error) {
+      this.#fail(subscription, error)
     }
   }
 
@@ -188,6 +227,7 @@ export class EventHub {
   async #catchUp (subscription: Subscription): Promise<void> {
     let page = CATCH_UP_PAGE
     while (!subscription.closed) {
+      if (subscription.era !== this.#era) this.#restart(subscription)
       // As much as the reader took last time, and some more.
       if (subscription.position < this.#recent.since) page = Math.min(CATCH_UP_PAGE, 2 * await this.#readPage(subscription, page))
       else if (this.#goLive(subscription)) return
@@ -201,9 +241,10 @@ export class EventHub {
     const { prisma } = this.#options
     const asked = subscription.position
     const passedOn = this.#position
+    const era = this.#era
     const [events, { horizon }] = await this.#database(async () =>
       [await readLog(prisma, asked, limit, subscription.filter), await logState(prisma)] as const)
-    if (subscription.closed) return limit
+    if (subscription.closed || era !== this.#era) return limit
     if (asked < horizon) {
       subscription.position = this.#position
       subscription.sink.reset(this.#position, 'expired')

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { PrismaClient } from '../../prisma/generated/client.ts'
-import { connectionProblem } from '../../prisma/migrate.ts'
 import { EventConsumer, type ConsumerDefinition } from './consumer.ts'
 import { EventHub } from './hub.ts'
 import { listen } from './listener.ts'
@@ -29,27 +28,33 @@ export interface EventsOptions {
  * process, or Redis does, and the process reads the log in order and passes it on.
  */
 async function events (fastify: FastifyInstance, { onEvents }: EventsOptions) {
-  const { config, prisma, log, shutdown, databaseUrl: url } = fastify
+  const { config, prisma, log, shutdown } = fastify
   const hub = await openHub(fastify, onEvents)
   const consumers = new Map<string, EventConsumer>()
   let isReady = false
   fastify.decorate('events', hub)
 
-  // Also what can't be sent now (503) is no fault of the event.
-  const isOutage = (error: unknown) => (error as { statusCode?: number }).statusCode === 503 || connectionProblem(error, url) !== undefined
   fastify.decorate('consumeEvents', (definition: ConsumerDefinition) => {
     const { name } = definition
     if (isReady) throw new Error(`The consumer "${name}" is declared too late: consumers are declared before the service is ready.`)
     if (consumers.has(name)) throw new Error(`The consumer "${name}" is declared twice.`)
-    consumers.set(name, new EventConsumer(definition, { prisma, hub, log, isOutage }))
+    consumers.set(name, new EventConsumer(definition, { prisma, hub, log }))
   })
 
   fastify.addHook('onReady', async () => {
     isReady = true
     // All processes register: what is recorded from now on is for the consumer, whichever process it runs in.
     for (const [name, consumer] of consumers) await consumer.register().catch(error => log.warn({ err: error, consumer: name }, 'the consumer has no place in the log yet'))
-    if (config.ROLE !== 'web') for (const consumer of consumers.values()) consumer.start()
+    if (config.ROLE === 'web') return
+    await nameGone().catch(() => {})
+    for (const consumer of consumers.values()) consumer.start()
   })
+
+  /** The log is kept for a consumer that the code no longer has. It is only named: another release may have it. */
+  async function nameGone (): Promise<void> {
+    const gone = await prisma.eventConsumer.findMany({ where: { name: { notIn: [...consumers.keys()] } }, orderBy: { name: 'asc' } })
+    for (const { name } of gone) log.warn({ consumer: name }, `events are kept for a consumer that this release does not have: if no other has it, npm run kit -- events drop ${name}`)
+  }
 
   // What handlers use is still there.
   fastify.addHook('preClose', async () => {
@@ -85,7 +90,7 @@ async function openHub (fastify: FastifyInstance, onEvents: EventsOptions['onEve
 
 export type { ConsumerDefinition } from './consumer.ts'
 export type { EventHub } from './hub.ts'
-export type { EventFilter, StoredEvent } from './log.ts'
+export type { EventFilter, EventOrigin, StoredEvent } from './log.ts'
 export type { EventHandler } from './step.ts'
 export type { Following, ResetReason, Sink } from './subscription.ts'
 export default fp(events, { name: 'events', dependencies: ['config', 'database', 'shutdown'] })

@@ -25,11 +25,11 @@ export function listen ({ url, schema = 'public' }: Source, onWake: () => void, 
 
   async function run (): Promise<void> {
     for (let backoff = FIRST_BACKOFF_MS; !stop.signal.aborted; backoff = Math.min(backoff * 2, MAX_BACKOFF_MS)) {
-      const since = Date.now()
+      const since = performance.now()
       await hear().catch(error => {
         if (!stop.signal.aborted) log.warn({ err: error }, 'not listening for events: asking for them now and then')
       })
-      if (Date.now() - since > MAX_BACKOFF_MS) backoff = FIRST_BACKOFF_MS
+      if (performance.now() - since > MAX_BACKOFF_MS) backoff = FIRST_BACKOFF_MS
       await sleep(backoff, undefined, { signal: stop.signal }).catch(() => {})
     }
   }
@@ -42,7 +42,8 @@ export function listen ({ url, schema = 'public' }: Source, onWake: () => void, 
     client.on('end', () => reject(new Error('the connection ended')))
     client.on('notification', ({ payload }) => { if (payload === schema) onWake() })
     const probe = setInterval(() => client.query('SELECT 1').catch(reject), PROBE_MS)
-    stop.signal.addEventListener('abort', () => resolve(), { once: true })
+    const onStop = () => resolve()
+    stop.signal.addEventListener('abort', onStop)
     try {
       // One that is to stop while it connects ends its connection below.
       await client.connect()
@@ -51,6 +52,8 @@ export function listen ({ url, schema = 'public' }: Source, onWake: () => void, 
       await ended
     } finally {
       clearInterval(probe)
+      // It would keep the connection for as long as the service runs.
+      stop.signal.removeEventListener('abort', onStop)
       ended.catch(() => {})
       // A connection that is dead does not end in time.
       await Promise.race([client.end().catch(() => {}), sleep(CLOSE_MS, undefined, { ref: false })])

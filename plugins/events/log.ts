@@ -1,11 +1,16 @@
 import { Prisma, type PrismaClient } from '../../prisma/generated/client.ts'
 
+/** Where an event comes from, for log lines. */
+export interface EventOrigin { requestId?: string, traceparent?: string }
+
 /** An event as it is kept. `id` is its position in the log, a decimal string. */
 export interface StoredEvent {
   position: bigint
   type: string
   subject: string
   ownerId: string | null
+  /** The request that caused it, if one did and its service said so. */
+  origin: EventOrigin | null
   /** What readers are sent: id, type, at and the event's data, as JSON; made once for all of them. */
   json: string
 }
@@ -17,7 +22,7 @@ export interface EventFilter { ownerId?: string, subject?: string, topic?: strin
 export interface LogState { horizon: bigint, last: bigint }
 
 type Reader = Pick<PrismaClient, '$queryRaw'>
-interface Row { position: bigint, type: string, subject: string, ownerId: string | null, at: Date, data: object }
+type Row = Omit<StoredEvent, 'json'> & { at: Date, data: object }
 
 /** Reads the events after a position, oldest first, `limit` at the most. */
 export async function readLog (prisma: Reader, after: bigint, limit: number, { ownerId, subject, topic }: EventFilter = {}): Promise<StoredEvent[]> {
@@ -25,10 +30,15 @@ export async function readLog (prisma: Reader, after: bigint, limit: number, { o
   const about = subject === undefined ? Prisma.empty : Prisma.sql`AND subject = ${subject}`
   const within = topic === undefined ? Prisma.empty : Prisma.sql`AND starts_with(type, ${`${topic}.`})`
   const rows = await prisma.$queryRaw<Row[]>`
-    SELECT position, type, subject, owner_id AS "ownerId", at, data FROM events
+    SELECT position, type, subject, owner_id AS "ownerId", origin, at, data FROM events
     WHERE position > ${after} ${owned} ${about} ${within} ORDER BY position LIMIT ${limit}`
-  return rows.map(({ position, type, subject, ownerId, at, data }) =>
-    ({ position, type, subject, ownerId, json: JSON.stringify({ id: String(position), type, at, ...data }) }))
+  return rows.map(({ at, data, ...row }) => ({ ...row, json: toJson(row, at, data) }))
+}
+
+/** The envelope comes first, and is what it is whatever the data has. */
+function toJson ({ position, type }: Pick<Row, 'position' | 'type'>, at: Date, data: object): string {
+  const envelope = { id: String(position), type, at }
+  return JSON.stringify({ ...envelope, ...data, ...envelope })
 }
 
 /** How far the log goes back and forth. */

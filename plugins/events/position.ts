@@ -67,7 +67,7 @@ export async function recordFailure (prisma: PrismaClient, name: string, { attem
       return { isSetAside: true, attempt: 1, waitMs: 0 }
     }
     if (attempt >= attempts) {
-      await setAside(tx, name, event, error)
+      await setAside(tx, name, event, { error })
       await moveTo(tx, name, event.position)
       return { isSetAside: true, attempt, waitMs: 0 }
     }

@@ -20,6 +20,7 @@ export interface RedisChannel {
 export function redisChannel (url: string, source: Source, log: FastifyBaseLogger): RedisChannel {
   const channel = channelOf(source)
   const publisher = connection()
+  const announcing = complaint(publisher, 'events can\'t be announced through Redis: other processes ask for them now and then')
 
   function connection (): Redis {
     const redis = new Redis(url, {
@@ -39,17 +40,34 @@ export function redisChannel (url: string, source: Source, log: FastifyBaseLogge
     return redis
   }
 
+  /** Says once that a command fails though Redis is there (its ACL, say), and again after it has worked. */
+  function complaint (redis: Redis, message: string): { worked: () => void, failed: (error: unknown) => void } {
+    let isSaid = false
+    return {
+      worked: () => { isSaid = false },
+      failed: error => {
+        if (isSaid || redis.status !== 'ready') return
+        isSaid = true
+        log.warn({ err: error }, message)
+      }
+    }
+  }
+
   function listen (onWake: () => void): Listener {
     const subscriber = connection()
     subscriber.on('message', onWake)
-    subscriber.on('ready', () => subscriber.subscribe(channel).then(onWake, () => {}))
+    const hearing = complaint(subscriber, 'events can\'t be heard of through Redis: asking for them now and then')
+    subscriber.on('ready', () => subscriber.subscribe(channel).then(() => {
+      hearing.worked()
+      onWake()
+    }, hearing.failed))
     subscriber.connect().catch(() => {})
     return { close: async () => subscriber.disconnect() }
   }
 
   return {
     listen,
-    announce: () => { publisher.publish(channel, '').catch(() => {}) },
+    announce: () => { publisher.publish(channel, '').then(announcing.worked, announcing.failed) },
     close: () => publisher.disconnect()
   }
 }

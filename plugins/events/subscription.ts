@@ -9,7 +9,7 @@ export interface Sink {
   opened?: (position: bigint) => void
   /** Events come once each, in the order of the log. False: no more of what is past until it has drained. */
   event: (event: StoredEvent) => void | boolean
-  /** The position that was asked for is none that can be resumed: events follow from `position` on. */
+  /** The position that was asked for, or reached, is none that can be gone on from: events follow from `position` on. */
   reset: (position: bigint, reason: ResetReason) => void
   /** Resolves when more may come (undefined: at once): a reader of what is past is not given more than it takes. */
   drained?: () => Promise<void> | undefined
@@ -30,6 +30,8 @@ export interface Subscription {
   readonly sink: Sink
   /** The last event that it needs no more. */
   position: bigint
+  /** How often the log had gone back when it got there. */
+  era: number
   /** It is up to date, and gets events as they come. */
   live: boolean
   closed: boolean
@@ -61,6 +63,11 @@ export class SubscriptionIndex {
     yield * this.#all
     if (ownerId !== null) yield * this.#byOwner.get(ownerId) ?? []
     yield * this.#bySubject.get(subject) ?? []
+  }
+
+  /** All of them, as they are now. */
+  all (): Subscription[] {
+    return [this.#all, ...this.#byOwner.values(), ...this.#bySubject.values()].flatMap(set => [...set])
   }
 
   get size (): number {

@@ -109,16 +109,16 @@ async function sse (fastify: FastifyInstance) {
 
   /** One timer for all. */
   function check (): void {
-    const now = Date.now()
-    for (const stream of streams) stream.check(now)
+    const [now, wallTime] = [performance.now(), Date.now()]
+    for (const stream of streams) stream.check(now, wallTime)
   }
 
   // Before the server waits for its connections: these would never end by themselves.
   fastify.addHook('preClose', async () => {
     closing = true
     for (const stream of streams) stream.finish('shutdown')
-    const deadline = Date.now() + FAREWELL_MS
-    while (streams.size > 0 && Date.now() < deadline) await sleep(10)
+    const deadline = performance.now() + FAREWELL_MS
+    while (streams.size > 0 && performance.now() < deadline) await sleep(10)
     for (const stream of streams) stream.cut()
   })
 }

@@ -86,17 +86,21 @@ export class EventStream implements Sink {
     const response = this.#response
     response.writeHead(200, headers)
     if (this.end !== undefined) return void response.end()
-    const now = Date.now()
+    const now = performance.now()
     this.#leftAt = now
     this.#schedule(now)
     response.socket?.setKeepAlive?.(true, this.#beatMs)
     this.#write(Buffer.concat([...early, ...this.#following === undefined ? [] : [positionFrame(this.#following.position)]]))
   }
 
-  /** Now and then: ends the stream when its time is over, shows that it is alive when nothing else does. */
-  check (now: number): void {
+  /**
+   * Now and then: ends the stream when its time is over, shows that it is alive when nothing else does.
+   * @param now of a clock that nobody sets
+   * @param wallTime what the expiry of tokens is held against
+   */
+  check (now: number, wallTime: number): void {
     if (this.#early !== undefined) return
-    if (now >= this.#expiresAt) this.finish('expired')
+    if (wallTime >= this.#expiresAt) this.finish('expired')
     const pending = this.#response.writableLength
     const left = this.#written - pending
     if (pending === 0 || left !== this.#left) {

@@ -19,7 +19,10 @@ export function admitHandshake (allowedOrigins: string[]): Hook {
     const { headers } = request
     if (headers['sec-websocket-version'] !== VERSION) return void upgradeRequired(request, reply, `This service speaks version ${VERSION} of WebSocket.`)
     if (!KEY.test(headers['sec-websocket-key'] ?? '')) return void reply.problem(400, 'Sec-WebSocket-Key is missing or malformed.')
-    if (offeredProtocols(request) === undefined) return void reply.problem(400, 'Sec-WebSocket-Protocol is malformed.')
+    if (hasBody(request)) return void reply.problem(400, 'A request for a WebSocket has no body.')
+    const offered = offeredProtocols(request)
+    if (offered === undefined) return void reply.problem(400, 'Sec-WebSocket-Protocol is malformed.')
+    if (offered.length > 0 && !offered.includes(SUBPROTOCOL)) return void reply.problem(400, `The subprotocol that this service speaks is ${SUBPROTOCOL}: offer it, or none.`)
     const { origin } = headers
     if (origin !== undefined && !allowed.has(origin) && !isOwn(origin, request)) return void reply.problem(403, 'Pages of this origin may not connect: see ALLOWED_ORIGINS.')
     done()
@@ -54,6 +57,11 @@ export function offeredProtocols ({ headers }: FastifyRequest): string[] | undef
   const protocols = offered.split(',').map(protocol => protocol.trim())
   const isWellFormed = protocols.every(protocol => TOKEN.test(protocol)) && new Set(protocols).size === protocols.length
   return isWellFormed ? protocols : undefined
+}
+
+/** What would follow the upgrade is no frame. */
+function hasBody ({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0
 }
 
 /** Whether a page is the service's own. Behind a proxy that TRUST_PROXY does not name, the service can't know that it is reached by https. */

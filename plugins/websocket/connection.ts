@@ -45,7 +45,7 @@ export class Connection implements Recipient {
   readonly #stream: Socket
   readonly #shared: Shared
   readonly #subscriptions: Subscriptions
-  readonly #since = Date.now()
+  readonly #since = performance.now()
   #ending: Ending | undefined
   #received = 0
   #sent = 0
@@ -71,10 +71,14 @@ export class Connection implements Recipient {
     })
   }
 
-  /** Looks after it, now and then: an expired token ends it, and so does a client that is not there any more. */
-  check (now: number): void {
+  /**
+   * Looks after it, now and then: an expired token ends it, and so does a client that is not there any more.
+   * @param now of a clock that nobody sets
+   * @param wallTime what the expiry of tokens is held against
+   */
+  check (now: number, wallTime: number): void {
     if (this.#socket.readyState !== OPEN) return
-    if (this.peer.user.expiresAt <= now) return this.end(closeCodes.tokenExpired)
+    if (this.peer.user.expiresAt <= wallTime) return this.end(closeCodes.tokenExpired)
     if (now < this.#nextPing) return
     if (!this.#isAlive) return this.terminate()
     this.#isAlive = false
@@ -129,7 +133,7 @@ export class Connection implements Recipient {
       userId: user.id,
       code: this.#ending?.code ?? code,
       ...this.#ending === undefined ? {} : { reason: this.#ending.reason },
-      seconds: Math.round((Date.now() - this.#since) / 10) / 100,
+      seconds: Math.round((performance.now() - this.#since) / 10) / 100,
       received: this.#received,
       sent: this.#sent
     }
@@ -144,7 +148,7 @@ export class Connection implements Recipient {
 
   /** Counts what the client sends. Whether it may go on. */
   #count (): boolean {
-    const second = Math.floor(Date.now() / SECOND)
+    const second = Math.floor(performance.now() / SECOND)
     if (second !== this.#second) {
       this.#second = second
       this.#inSecond = 0

@@ -61,7 +61,7 @@ export class Connections {
     this.#swept = performance.now()
     // The process was held up: answers to pings may be here already, but unread.
     if (this.#swept - last > this.#sweepInterval * 3) return
-    const now = Date.now()
-    for (const connection of this.#all) connection.check(now)
+    const wallTime = Date.now()
+    for (const connection of this.#all) connection.check(this.#swept, wallTime)
   }
 }

@@ -91,7 +91,8 @@ async function sockets (fastify: FastifyInstance) {
       const stream = raw.socket
       const origin = { requestId, traceId: traceOf(raw) }
       // For as long as it is open nothing holds the request any more: the errors of a socket come before its end, which is logged.
-      upgrades.get(raw)?.reply.raw.detachSocket(stream)
+      const response = upgrades.get(raw)?.reply.raw
+      if (response?.socket === stream) response.detachSocket(stream)
       socket.removeAllListeners('error').on('error', () => {})
       const connection = new Connection(socket, stream, { user, requestId, route: routeOptions.url ?? '', find }, shared)
       connections.add(connection)

@@ -94,7 +94,7 @@ export function readMessage (text: string): ClientMessage {
   const { type } = (message ?? {}) as { type?: unknown }
   const validator = typeof type === 'string' && Object.hasOwn(validators, type) ? validators[type] : undefined
   if (validator === undefined) throw invalid('UNKNOWN_TYPE', `The type of a message is one of ${Object.keys(validators).join(', ')}.`)
-  if (!validator.Check(message)) throw invalid('INVALID_MESSAGE', faults(validator.Errors(message)))
+  if (!validator.Check(message)) throw invalid('INVALID_MESSAGE', faults(validator.Errors(message), unknownFields(type as ClientType, message as object)))
   return message as ClientMessage
 }
 
@@ -108,14 +108,19 @@ function parse (text: string): unknown {
 
 interface Issue { keyword: string, instancePath: string, params: object, message: string }
 
-function faults (issues: Issue[]): string {
+/** The validator gives up after some issues, and unknown fields are the first. */
+function unknownFields (type: ClientType, message: object): string[] {
+  return Object.keys(message).filter(name => !Object.hasOwn(clientMessages[type].properties, name))
+}
+
+function faults (issues: Issue[], unknown: string[]): string {
   const texts = issues.flatMap(({ keyword, instancePath, params, message }) => {
-    const { requiredProperties = [], additionalProperties = [] } = params as { requiredProperties?: string[], additionalProperties?: string[] }
+    const { requiredProperties = [] } = params as { requiredProperties?: string[] }
     if (keyword === 'required') return requiredProperties.map(name => `/${name} is required`)
-    if (keyword === 'additionalProperties') return additionalProperties.map(name => `/${name.slice(0, 64)} is not a known field`)
-    return keyword === 'boolean' ? [] : [`${instancePath} ${message}`]
+    return keyword === 'boolean' || keyword === 'additionalProperties' ? [] : [`${instancePath} ${message}`]
   })
-  return `${texts.slice(0, 5).join(', ')}.`
+  texts.push(...unknown.map(name => `/${name.slice(0, 64)} is not a known field`))
+  return `${texts.slice(0, 5).join(', ')}${texts.length > 5 ? ', …' : ''}.`
 }
 
 function invalid (code: string, message: string): MessageFault {

@@ -72,6 +72,8 @@ export class Subscription implements Sink {
   reset (position: bigint, reason: ResetReason): void {
     if (this.#isClosed || this.#isFull) return
     this.#position = position
+    // What is on its way counts no more: the log may have gone back behind it.
+    if (this.#unacknowledged !== undefined) this.#unacknowledged = []
     this.#recipient.send({ type: 'reset', topic: this.topic, id: String(position), reason })
   }
 

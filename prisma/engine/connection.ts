@@ -3,6 +3,9 @@
 /** One line without secrets, and Prisma's code for it. */
 export interface ConnectionProblem { code: string, message: string }
 
+/** What pg, Node.js and OpenSSL say of an encrypted connection that can't be had. */
+const TLS = /^(?:The server does not support SSL|There was an error establishing an SSL|self[- ]signed certificate|unable to (?:verify|get) .*certificate|certificate (?:has expired|is not yet valid)|Hostname\/IP does not match certificate)|:SSL routines:/
+
 interface Failure { code?: unknown, message?: unknown, errors?: unknown }
 
 /** Host and port, or the socket's folder, and the database of a URL; no credentials. */
@@ -64,7 +67,7 @@ export function explainConnection (error: unknown, url: string): ConnectionProbl
       ? { code: 'P1017', message: `The database server at ${server} closed the connection.` }
       : { code: 'P1001', message: `Can't reach the database server at ${server}: it doesn't answer.` }
   }
-  if (/SSL|TLS|certificate/i.test(text) || code.startsWith('ERR_TLS') || code.includes('CERT')) {
+  if (TLS.test(text) || code.startsWith('ERR_TLS') || code.includes('CERT')) {
     return { code: 'P1011', message: `No encrypted connection to the database server at ${server}: ${text}.` }
   }
   if (/SASL|password must be a string/.test(text)) {

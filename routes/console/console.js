@@ -20,34 +20,45 @@ form.addEventListener('submit', async event => {
   showState()
 })
 
-/** Follows the orders; after a loss from the last event on. EventSource can't send a header: it has a ticket. */
-async function follow (lastEventId) {
-  try {
-    const response = await authorized('/ws/tickets', { method: 'POST' })
-    if (!response.ok) throw new Error('no ticket')
-    const query = new URLSearchParams({ ticket: (await response.json()).ticket, ...lastEventId === undefined ? {} : { lastEventId } })
-    const source = new EventSource(`/orders/events?${query}`)
-    source.onopen = () => say('Live')
-    source.onerror = () => {
-      // The browser's own retry would bring the spent ticket.
-      source.close()
-      again(lastEventId)
-    }
-    for (const type of ['order.created', 'order.paid', 'order.shipped', 'order.cancelled']) {
-      source.addEventListener(type, ({ data, lastEventId: id }) => {
-        lastEventId = id
-        showOrder(JSON.parse(data).order)
-      })
-    }
-    source.addEventListener('reset', ({ lastEventId: id }) => { lastEventId = id })
-  } catch {
-    again(lastEventId)
+/**
+ * Follows the orders, after a loss from where it was. The stream comes first and says from where it goes on, then
+ * the orders as they are, then what has happened since: nothing falls in between. EventSource can't send a token.
+ */
+async function follow () {
+  for (let lastEventId; ;) {
+    try {
+      const response = await authorized('/orders/events', { headers: lastEventId === undefined ? {} : { 'last-event-id': lastEventId } })
+      if (!response.ok) throw new Error(`no stream: ${response.status}`)
+      if (lastEventId !== undefined) say('Live')
+      for await (const { event, id, data } of blocks(response.body)) {
+        if (event === 'reset' || (lastEventId === undefined && id !== undefined)) await showOrders()
+        if (event?.startsWith('order.')) showOrder(JSON.parse(data).order)
+        lastEventId = id ?? lastEventId
+      }
+    } catch {}
+    say('Connecting again …')
+    await new Promise(resolve => setTimeout(resolve, RETRY_MS))
   }
 }
 
-function again (lastEventId) {
-  say('Connecting again …')
-  setTimeout(() => follow(lastEventId), RETRY_MS)
+/** The blocks of an event stream, as objects of their fields: each has at most one line of data here. */
+async function * blocks (body) {
+  let rest = ''
+  for await (const text of body.pipeThrough(new TextDecoderStream())) {
+    const parts = (rest + text).split('\n\n')
+    rest = parts.pop()
+    for (const part of parts) yield Object.fromEntries(part.split('\n').map(line => line.split(/: ?(.*)/s)))
+  }
+}
+
+/** The orders as they are, those that changed last on top. */
+async function showOrders () {
+  const response = await authorized(`/orders?limit=${MAX_ROWS}`)
+  if (!response.ok) throw new Error(`no orders: ${response.status}`)
+  const { items } = await response.json()
+  element('orders').replaceChildren()
+  for (const order of items.sort((a, b) => a.updatedAt < b.updatedAt ? -1 : 1)) showOrder(order)
+  say('Live')
 }
 
 async function showState () {
@@ -64,11 +75,14 @@ async function showState () {
   setTimeout(showState, STATE_MS)
 }
 
+/** Shows an order, unless what is shown of it is newer: what happened while the orders were read comes as an event, too. */
 function showOrder ({ id, status, items, total, updatedAt }) {
+  const present = element(`order-${id}`)
+  if (present?.dataset.updatedAt > updatedAt) return
   const tr = row([id, status, items.map(({ sku, quantity }) => `${quantity} × ${sku}`).join(', '), money(total), new Date(updatedAt).toLocaleTimeString()])
   tr.id = `order-${id}`
-  tr.dataset.status = status
-  element(tr.id)?.remove()
+  Object.assign(tr.dataset, { status, updatedAt })
+  present?.remove()
   element('orders').prepend(tr)
   while (element('orders').children.length > MAX_ROWS) element('orders').lastElementChild.remove()
 }
@@ -87,7 +101,7 @@ function row (cells) {
 
 /** A request with the access token; one that has expired is renewed. */
 async function authorized (url, options = {}) {
-  const send = () => fetch(url, { ...options, headers: { authorization: `Bearer ${session.accessToken}` } })
+  const send = () => fetch(url, { ...options, headers: { ...options.headers, authorization: `Bearer ${session.accessToken}` } })
   const response = await send()
   if (response.status !== 401) return response
   const renewed = await post('/auth/refresh', { refreshToken: session.refreshToken })

@@ -23,6 +23,8 @@ const developmentConsole: FastifyPluginAsyncTypebox = async fastify => {
     })
   }
 
+  fastify.get('/', { prefixTrailingSlash: 'slash', config: { public: true }, schema: { hide: true } }, async (_request, reply) => reply.redirect('/console'))
+
   fastify.get('/state', { config: { scopes: ['orders:admin'] }, schema: { hide: true } }, async (_request, reply) => {
     reply.header('cache-control', 'no-store')
     return { queues: await fastify.jobs.queues(), plugins: fastify.printPlugins() }

@@ -20,6 +20,8 @@ export function ticketOf ({ query }: FastifyRequest, others: string[] = []): str
  */
 export function byTicket (db: Database, find: (request: FastifyRequest) => string | undefined = ticketOf): (request: FastifyRequest) => Promise<TicketHolder | undefined> {
   return async request => {
+    // It gets nothing that a ticket could be spent on.
+    if (request.method === 'HEAD') return undefined
     const ticket = find(request)
     return ticket === undefined ? undefined : await redeemTicket(db, ticket)
   }

@@ -38,7 +38,7 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
       response: { 201: ref(Order, { description: 'The new order', headers: { ...locationHeader, ...replayedHeader } }), 403: problem, 409: problem, 422: problem }
     }
   }, async (request, reply) => {
-    const followUp = { jobs: await fastify.jobs.for(request), ttl: config.ORDER_TTL }
+    const followUp = { jobs: await fastify.jobs.for(request), ttl: config.ORDER_TTL, origin: request.origin }
     const result = await once(prisma, repeatable(request, 'createOrder', config.IDEMPOTENCY_TTL), tx => placeOrder(tx, request.user.id, request.body, followUp), request.deadline)
     const order = markReplay(reply, result)
     return reply.code(201).header('location', `/orders/${order.id}`).send(order)
@@ -87,7 +87,7 @@ const orders: FastifyPluginAsyncTypebox = async fastify => {
     fastify.post(`/:id/${step}`, {
       config: { scopes: [scope] },
       schema: { ...about, tags, params, response: { 200: ref(Order, { description: 'The order as it is now' }), 404: problem, 409: problem } }
-    }, async request => await takeStep(prisma, request.user, request.params.id, step, request.deadline))
+    }, async request => await takeStep(prisma, request.user, request.params.id, step, request))
   }
 }
 

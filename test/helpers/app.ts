@@ -29,6 +29,9 @@ export async function testConfig (overrides: Partial<Config> = {}): Promise<Conf
     ROLE: 'web',
     DATABASE_URL: overrides.DATABASE_URL ?? await testDatabase(),
     JWT_PRIVATE_KEY: privateKey,
+    // Tests ask for more at once than the service would take.
+    OVERLOAD_LOOP_DELAY_MS: '0',
+    OVERLOAD_POOL_WAIT_MS: '0',
     RATE_LIMIT_MAX: '1000000',
     AUTH_RATE_LIMIT_MAX: '1000000'
   })

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { ConsumerDefinition, EventHandler, StoredEvent } from '../../plugins/events/index.ts'
@@ -6,9 +7,13 @@ import { inTransaction } from '../../services/database.ts'
 import { recordEvent, trimEvents } from '../../services/events.ts'
 import { buildApp } from '../helpers/app.ts'
 import { until } from '../helpers/jobs.ts'
+import { buildLogged } from '../helpers/log.ts'
 
 const web = await buildApp(t)
 const { prisma } = web
+
+/** The embedded database has one connection for all, and no time-outs. */
+const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set' }
 
 let consumers = 0
 /** A consumer of its own for a test. */
@@ -153,6 +158,102 @@ t.test('an error of the surroundings sets nothing aside: it is tried until it wo
   t.same(await failures(name), [])
 })
 
+t.test('any other error is the event\'s: what has failed so often is set aside, and the others go on', async t => {
+  const errors: Record<string, () => unknown> = {
+    'a file that is not there': () => readFileSync('no/such/template.txt'),
+    'a file that may not be read': () => { throw Object.assign(new Error('permission denied'), { code: 'EACCES' }) },
+    'words that a connection might say': () => { throw new Error('The gift certificate 4711 is unknown') },
+    'parts of such words': () => { throw new Error('waited endlessly for a plan') },
+    'another service that is away': () => { throw Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }) },
+    null: () => AbortSignal.abort(null).throwIfAborted(),
+    undefined: () => (function * () {})().throw(undefined),
+    'what can\'t be asked': () => { throw Object.create(null, { statusCode: { get () { throw new Error('no') } } }) }
+  }
+  for (const [what, fail] of Object.entries(errors)) {
+    await t.test(what, async t => {
+      const name = newConsumer()
+      const { app, handed } = await consume(t, name, async event => { if (numberOf(event) === 1) await fail() }, { batch: 1, attempts: 2 })
+      for (const n of [1, 2]) await record(n)
+      await until(() => handed.includes(2))
+      t.match(await failures(name), [{ isDue: false, error: String }])
+      t.same(handed.filter(n => n === 1), [1, 1])
+      await app.close()
+    })
+  }
+})
+
+t.test('the request that caused an event goes with it: to the handler, into the log lines, and where it is set aside', async t => {
+  const name = newConsumer()
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const origin = { requestId: 'the-request', traceparent: `00-${traceId}-00f067aa0ba902b7-01` }
+  const handed: StoredEvent[] = []
+  const { lines } = await buildLogged(t, { ROLE: 'all' }, fastify => fastify.consumeEvents({
+    name,
+    attempts: 1,
+    handler: async event => {
+      handed.push(event)
+      throw new Error('no')
+    }
+  }))
+  await inTransaction(prisma, tx => recordEvent(tx, { type: 'thing.changed', subject: 'x', data: { n: 1 }, origin }))
+  const failure = await until(async () => (await failures(name))[0])
+  const { id } = JSON.parse(handed[0]!.json) as { id: string }
+  t.same(handed[0]!.origin, origin)
+  t.same(failure.origin, origin)
+  t.notMatch(handed[0]!.json, /the-request/, 'readers do not get it')
+  await until(() => lines.some(({ event }) => event === id))
+  t.match(lines.find(({ event }) => event === id), { consumer: name, requestId: 'the-request', traceId })
+
+  await record(2)
+  await until(() => handed.length > 1)
+  t.equal(handed.at(-1)!.origin, null, 'where none was given there is none')
+})
+
+t.test('a statement of the handler that takes too long is the event\'s, too', onServer, async t => {
+  const name = newConsumer()
+  const { handed } = await consume(t, name, async (event, tx) => {
+    if (numberOf(event) !== 1) return
+    await tx.$executeRaw`SET LOCAL statement_timeout = 10`
+    await tx.$queryRaw`SELECT 1 FROM pg_sleep(1)`
+  }, { attempts: 2 })
+  for (const n of [1, 2]) await record(n)
+  await until(() => handed.includes(2))
+  t.match(await failures(name), [{ isDue: false }])
+})
+
+t.test('a connection that breaks while an event is handled is not', onServer, async t => {
+  const name = newConsumer()
+  let cuts = 0
+  const { handed } = await consume(t, name, async (_event, tx) => {
+    if (++cuts < 5) await tx.$queryRaw`SELECT pg_terminate_backend(pg_backend_pid())`
+  }, { attempts: 2 })
+  await record(1)
+  await until(() => handed.length === 5)
+  t.same(await failures(name), [])
+})
+
+t.test('an event that the surroundings hold up for long is logged as an error, with the event', async t => {
+  const name = newConsumer()
+  let isAway = true
+  let handled = 0
+  const { app, lines } = await buildLogged(t, { ROLE: 'all' }, fastify => fastify.consumeEvents({
+    name,
+    backoffMs: 5,
+    alarmMs: 20,
+    handler: async () => {
+      if (isAway) throw Object.assign(new Error('the plan is away'), { statusCode: 503 })
+      handled++
+    }
+  }))
+  const alarms = () => lines.filter(({ level, consumer }) => level === 50 && consumer === name)
+  await record(1, 'held up')
+  await until(() => alarms().length > 1)
+  t.match(alarms()[0], { type: 'thing.changed', subject: 'held up', event: /^\d+$/, err: { message: 'the plan is away' } })
+  isAway = false
+  await until(() => handled === 1)
+  await app.close()
+})
+
 t.test('at shutdown the current event is finished, and no other begun', async t => {
   const name = newConsumer()
   const [begun, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
@@ -183,6 +284,15 @@ t.test('the log is kept for what a consumer still has to handle, and no longer',
   const { handed } = await consume(t, name)
   await until(() => handed.length === 1)
   await until(async () => await trim() === 1)
+})
+
+t.test('a place that is kept for a consumer which the code does not have is named at the start', async t => {
+  const name = newConsumer()
+  await prisma.eventConsumer.create({ data: { name: 'gone', position: 0n } })
+  t.teardown(() => prisma.eventConsumer.delete({ where: { name: 'gone' } }))
+  const { lines } = await buildLogged(t, { ROLE: 'all' }, fastify => fastify.consumeEvents({ name, handler: async () => {} }))
+  t.match(lines.filter(({ level, consumer }) => level === 40 && consumer === 'gone'), [{ msg: /npm run kit -- events drop gone$/ }])
+  t.same(lines.filter(({ level, consumer }) => level === 40 && consumer === name), [])
 })
 
 t.test('a consumer is declared once, and before the service is ready', async t => {

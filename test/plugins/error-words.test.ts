@@ -7,6 +7,14 @@ t.test('an error is its name and message, anything else its text', async t => {
   t.equal(wordsOf(undefined), 'undefined')
 })
 
+t.test('what can\'t be put into words is said so, and never thrown', async t => {
+  const mute = { toString () { throw new Error('no words') } }
+  class Silent extends Error {
+    override get message (): string { throw new Error('no words') }
+  }
+  for (const error of [Object.create(null), mute, new Silent(), Object.assign(new Error('x'), { name: Symbol('no text') })]) t.equal(wordsOf(error), 'an error that can\'t be put into words')
+})
+
 t.test('what PostgreSQL can\'t hold is left out', async t => {
   t.equal(wordsOf('a\0b'), 'ab')
   t.equal(wordsOf('\ud83d'), '\ufffd')

@@ -8,6 +8,7 @@ import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
 import { buildApp, registered } from '../helpers/app.ts'
 import { redisServer, withRedis } from '../helpers/redis.ts'
+import { buildLogged } from '../helpers/log.ts'
 
 async function eventually (condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(5)
@@ -87,4 +88,30 @@ t.test('a service starts and serves without its Redis, and uses it when it is th
   while (await listeners() !== 1) await sleep(20)
   await record(app, 2)
   await eventually(() => here.length === 2)
+})
+
+t.test('what a user of Redis may not do is a warning, once, and again after it was allowed', withRedis, async t => {
+  const { url } = await redisServer(t)
+  const operator = new Redis(url)
+  t.teardown(() => operator.disconnect())
+  const allow = (channels: 'resetchannels' | 'allchannels') => operator.call('ACL', 'SETUSER', 'default', channels)
+  await allow('resetchannels')
+  const { app, lines } = await buildLogged(t, { REDIS_URL: url })
+  const warnings = (words: RegExp) => lines.filter(({ level, msg }) => level === 40 && words.test(msg)).length
+  const here = await follow(app)
+  await eventually(() => warnings(/can't be heard of/) === 1)
+  for (const n of [1, 2, 3]) await record(app, n)
+  await eventually(() => here.length === 3 && warnings(/can't be announced/) > 0)
+  t.equal(warnings(/can't be announced/), 1)
+
+  await allow('allchannels')
+  const ear = new Redis(url)
+  t.teardown(() => ear.disconnect())
+  await ear.subscribe(channelOf({ url: app.databaseUrl, schema: undefined }))
+  const heard = new Promise(resolve => ear.once('message', resolve))
+  await record(app, 4)
+  await heard
+  await allow('resetchannels')
+  await record(app, 5)
+  await eventually(() => warnings(/can't be announced/) === 2)
 })

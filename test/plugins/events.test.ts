@@ -261,6 +261,62 @@ t.test('events of before the retention are trimmed, but not what a durable consu
   await prisma.eventConsumer.deleteMany()
 })
 
+t.test('what readers get says which event it is, whatever its data has', async t => {
+  const { events, until } = await follow(app)
+  const data = { id: 'mine', type: 'mine', at: 'mine', n: 1 }
+  await inTransaction(app.prisma, tx => recordEvent(tx, { type: 'thing.changed', subject: 'x', data }))
+  await until(1)
+  t.match(events, [{ id: /^\d+$/, type: 'thing.changed', at: /Z$/, n: 1 }])
+})
+
+t.test('a log that has gone back', async t => {
+  /** What a failover to a standby that lagged does, or a restore: what followed a position has never been. */
+  async function goBack (position: bigint, ...then: number[]): Promise<void> {
+    await inTransaction(app.prisma, async tx => {
+      await tx.event.deleteMany({ where: { position: { gt: position } } })
+      await tx.$queryRaw`SELECT setval('event_positions', ${position}::bigint)::text`
+      for (const n of then) await recordEvent(tx, { type: 'thing.changed', subject: 'x', data: { n } })
+    })
+  }
+
+  t.test('is told to its readers, who get what is new', async t => {
+    const reader = await follow(app)
+    await record(1)
+    await reader.until(1)
+    const { position } = app.events
+    for (const n of [2, 3]) await record(n)
+    await reader.until(3)
+    await goBack(position)
+    await eventually(() => reader.resets.length === 1)
+    t.same(reader.resets, [{ position, reason: 'future' }])
+    await record(4)
+    await reader.until(4)
+    t.same(reader.events.map(({ n }) => n), [1, 2, 3, 4])
+    t.ok(BigInt(reader.events[3]!.id) <= BigInt(reader.events[2]!.id))
+
+    await t.test('and memory has nothing of what has vanished', async t => {
+      const { events, until } = await follow(app, { after: String(position) })
+      await until(1)
+      t.same(events.map(({ n }) => n), [4])
+    })
+  })
+
+  t.test('is noticed though its positions were given out again', async t => {
+    const reader = await follow(app)
+    await record(1)
+    await reader.until(1)
+    const { position } = app.events
+    for (const n of [2, 3]) await record(n)
+    await reader.until(3)
+    await goBack(position, 12, 13)
+    await eventually(() => reader.resets.length === 1)
+    await record(14)
+    await reader.until(4)
+    t.same(reader.events.map(({ n }) => n), [1, 2, 3, 14])
+    t.ok(BigInt(reader.events[3]!.id) > reader.resets[0]!.position)
+  })
+})
+
 t.test('connections that are cut are made anew, and nothing is missed', onServer, async t => {
   const { events, until } = await follow(other)
   await app.prisma.$queryRaw`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'keel events'`

@@ -11,6 +11,7 @@ import { serverOptions } from '../../server.ts'
 import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
 import { asAdmin, bearer, buildApp, registered, testConfig, testDatabase } from '../helpers/app.ts'
+import { setClockBack } from '../helpers/clock.ts'
 import { createProxy } from '../helpers/proxy.ts'
 import { openEvents } from '../helpers/sse.ts'
 
@@ -110,6 +111,15 @@ t.test('a heartbeat keeps the position of a client that has nothing to read up t
   await record(app, 3)
   await eventually(() => client.lastEventId() === String(app.events.position) && client.comments() >= 2)
   t.same(client.events, [])
+})
+
+t.test('a clock that is set back holds up no heartbeat', async t => {
+  const { url, admin } = await listening(t, FAST)
+  const client = await openEvents(t, url, { token: admin })
+  await eventually(() => client.comments() > 0)
+  setClockBack(t)
+  const before = client.comments()
+  await eventually(() => client.comments() > before + 2)
 })
 
 t.test('a client that has seen no event resumes where it began', async t => {

@@ -44,6 +44,18 @@ t.test('an order\'s events are posted as they are in the log, signed', async t =
   ])
 })
 
+t.test('its jobs carry the request that caused the event', async t => {
+  const { app, receiver, queue } = await sender(t)
+  const product = await newProduct(app)
+  const { token } = await registered(app)
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const headers = (requestId: string) => ({ ...bearer(token), 'x-request-id': requestId, traceparent })
+  const order = await app.inject({ method: 'POST', url: '/orders', headers: headers('that-places'), payload: { items: [{ productId: product.id, quantity: 1 }] } })
+  await app.inject({ method: 'POST', url: `/orders/${order.json().id}/pay`, headers: headers('that-pays') })
+  await until(() => receiver.accepted.length === 2)
+  t.match((await storedJobs(app, queue)).map(({ data }) => data), [{ requestId: 'that-places', traceparent }, { requestId: 'that-pays', traceparent }])
+})
+
 t.test('a receiver refuses what was changed, is old, or came before', async t => {
   const { app, receiver } = await sender(t)
   await record(app, 1)

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { registered } from '../helpers/app.ts'
+import { setClockBack } from '../helpers/clock.ts'
 import { frame, listening, open, openRaw, recordEvents } from '../helpers/socket.ts'
 
 const app = await listening(t, { WS_CONNECTIONS_MAX: 1000 })
@@ -57,6 +58,14 @@ t.test('the error names what is wrong', async t => {
   const { detail } = await client.next()
   t.match(detail, /\/windov is not a known field/)
   t.match(detail, /\/topic must be string/)
+})
+
+t.test('however many fields are unknown', async t => {
+  const client = await open(t, app, user)
+  for (const count of [7, 8, 500]) {
+    client.socket.send(JSON.stringify({ type: 'ping', ...Object.fromEntries(Array.from({ length: count }, (_, n) => [`field${n}`, n])) }))
+    t.match((await client.next()).detail, /^\/field0 is not a known field, .*, …\.$/)
+  }
 })
 
 t.test('after so many the connection is closed', async t => {
@@ -157,6 +166,16 @@ t.test('a client that is not there any more is cut off, one that answers pings i
   await until(() => pings > 2)
   t.match(await alive.ask({ type: 'ping' }), { type: 'pong' })
   t.equal(quick.sockets.size, 1)
+})
+
+t.test('a clock that is set back holds up no ping', async t => {
+  const quick = await listening(t, { WS_PING_INTERVAL: 50 })
+  const client = await open(t, quick, user)
+  setClockBack(t)
+  let pings = 0
+  client.socket.on('ping', () => pings++)
+  await until(() => pings > 2)
+  t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
 })
 
 t.test('a client that does not read is let go, and nobody waits for it', async t => {

@@ -107,6 +107,10 @@ t.test('what is wrong with a connection is one line without the password', async
   t.equal(connectionProblem(new Error('x', { cause: { kind: 'AuthenticationFailed', originalCode: '28P01', originalMessage: 'x' } }), url), lines['28P01'], 'an error of a driver adapter')
   t.equal(connectionProblem(new Error('timeout expired'), url), lines.ETIMEDOUT)
   t.equal(connectionProblem(Object.assign(new Error('duplicate key'), { code: '23505' }), url), undefined)
+  for (const text of ['The server does not support SSL connections', 'self-signed certificate in certificate chain', 'error:0A00010B:SSL routines:tls_validate_record_header:wrong version number']) {
+    t.match(connectionProblem(new Error(text), url), /^No encrypted connection/, text)
+  }
+  for (const text of ['The gift certificate 4711 is unknown', 'waited endlessly', 'no SSL in the name of the product']) t.equal(connectionProblem(new Error(text), url), undefined, text)
   t.equal(connectionProblem(new Error('timeout'), undefined as never)?.includes('malformed'), true)
   for (const bad of ['postgres//x', 'mysql://u:s3cret@h/x', 'postgresql://u:s3cret@@h/x/%']) {
     const error = await applyMigrations(bad).catch((error: unknown) => error as Error)

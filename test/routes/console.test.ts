@@ -4,6 +4,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
 import { inBrowser, startBrowser } from '../helpers/browser.ts'
+import { buildLogged } from '../helpers/log.ts'
 
 /** Of the page, in what it is given to run. */
 declare const document: { title: string }
@@ -50,6 +51,18 @@ t.test('the page has a policy that lets it load its own files and no others', as
   t.match((await app.inject('/console/console.css')).headers['content-type'], /^text\/css/)
 })
 
+t.test('it is found with a slash behind it, too', async t => {
+  t.match(await app.inject('/console/'), { statusCode: 302, headers: { location: '/console' } })
+})
+
+t.test('in development the start says where it is', async t => {
+  for (const [NODE_ENV, count] of [['development', 1], ['test', 0]] as const) {
+    const { app, lines } = await buildLogged(t, { NODE_ENV })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    t.equal(lines.filter(({ msg }) => /^Console: http:.*\/console$/.test(msg)).length, count, NODE_ENV)
+  }
+})
+
 t.test('queues and plugins are for admins', async t => {
   t.equal((await app.inject('/console/state')).statusCode, 401)
   t.equal((await app.inject({ url: '/console/state', headers: bearer(user.token) })).statusCode, 403)
@@ -75,6 +88,38 @@ t.test('in Chromium', inBrowser, async t => {
     t.match(await page.locator(`#order-${id}`).innerText(), new RegExp(`2 × ${product.sku}`))
     await page.locator('#queues tr', { hasText: 'confirm-order' }).waitFor()
     t.match(await page.locator('#plugins').innerText(), /database/)
+  })
+
+  t.test('the orders that are there already are shown at once', async t => {
+    const [first, second] = [await place(user.token), await place(user.token)]
+    await take('pay', first, user.token)
+    const page = await openConsole(t)
+    await signIn(page, user.email)
+    await page.locator(`#order-${first}[data-status=paid]`).waitFor()
+    t.match((await page.locator('#orders tr').evaluateAll(rows => rows.map(row => (row as unknown as { id: string }).id))).slice(0, 2), [`order-${first}`, `order-${second}`], 'those that changed last on top')
+    t.match(await page.locator(`#order-${second}`).innerText(), new RegExp(`2 × ${product.sku}`))
+  })
+
+  t.test('what happens while the stream is cut is not missed, though there was no event before', async t => {
+    const page = await openConsole(t)
+    await signIn(page, user.email)
+    await page.getByText('Live').waitFor()
+    app.server.closeAllConnections()
+    const id = await place(user.token)
+    await page.getByText('Connecting again').waitFor()
+    await page.locator(`#order-${id}`).waitFor()
+    t.equal(await page.locator(`#order-${id}`).count(), 1)
+  })
+
+  t.test('at a reset the orders are read anew', async t => {
+    const id = await place(user.token)
+    const page = await openConsole(t)
+    await signIn(page, user.email)
+    await page.locator(`#order-${id}[data-status=pending]`).waitFor()
+    // A database that has gone back: what it says now was never an event.
+    await app.prisma.order.update({ where: { id }, data: { status: 'shipped' } })
+    await app.prisma.event.deleteMany({ where: { subject: id } })
+    await page.locator(`#order-${id}[data-status=shipped]`).waitFor()
   })
 
   t.test('a user sees their own orders alone', async t => {

@@ -173,6 +173,7 @@ function sourceOf (t: Test, token: string): EventSource {
 t.test('a ticket opens one stream, in the name of whoever got it', async t => {
   const { token } = await registered(app)
   const { ticket } = (await app.inject({ method: 'POST', url: '/ws/tickets', headers: bearer(token) })).json() as { ticket: string }
+  t.equal((await app.inject({ method: 'HEAD', url: `/orders/events?ticket=${ticket}` })).statusCode, 401, 'nor is it spent on what opens none')
   const client = await openEvents(t, `${url}?ticket=${ticket}`, {})
   const [own] = [await place(token), await place(admin.token)]
   const [event] = await client.until(1)

@@ -181,6 +181,21 @@ t.test('with a window', async t => {
   })
 })
 
+t.test('when the log has gone back it is reset, and what was on its way counts no more', async t => {
+  const client = await open(t, app, owner)
+  const { id: start = '' } = await client.ask(subscribe('orders', { window: 3 }))
+  for (let i = 0; i < 2; i++) {
+    await placed()
+    await client.next()
+  }
+  // As a failover to a standby that lagged leaves it.
+  await app.prisma.event.deleteMany({ where: { position: { gt: BigInt(start) } } })
+  await app.prisma.$queryRaw`SELECT setval('event_positions', ${BigInt(start)}::bigint)::text`
+  t.match(await client.next(), { type: 'reset', topic: 'orders', id: start, reason: 'future' })
+  const ids = [await placed(), await placed(), await placed()]
+  t.same([await client.next(), await client.next(), await client.next()].map(({ event }) => event?.orderId), ids)
+})
+
 t.test('without a window acknowledgements say nothing', async t => {
   const client = await open(t, app, owner)
   await client.ask(subscribe('orders'))

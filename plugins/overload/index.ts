@@ -1,0 +1,69 @@
+import underPressure from '@fastify/under-pressure'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { PoolWait } from './pool-wait.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether requests to the route are also answered when there are too many; not without it. */
+    essential?: boolean
+  }
+  interface FastifyReply {
+    /** The request was refused because there are too many: its line in the log is of no interest. */
+    isShed: boolean
+  }
+}
+
+const SAMPLE_MS = 100
+const REPORT_MS = 1_000
+/** Clients are told to come back after 1 to 3 seconds, not all at once. */
+const RETRY_SECONDS = 3
+/** For each connection of the pool so many may wait before its rate is known. */
+const PATIENCE = 10
+
+/**
+ * Refuses requests that would only make all wait longer: while the event loop is late by more than
+ * OVERLOAD_LOOP_DELAY_MS, or whoever needs the database would wait for a connection for longer than
+ * OVERLOAD_POOL_WAIT_MS. They get 503 OVERLOADED at once, before anything is done for them. Essential
+ * routes (health, metrics) always answer.
+ */
+async function overload (fastify: FastifyInstance) {
+  const { config: { OVERLOAD_LOOP_DELAY_MS, OVERLOAD_POOL_WAIT_MS, DATABASE_POOL_MAX }, log, databasePool } = fastify
+  const patience = DATABASE_POOL_MAX * PATIENCE
+  const poolWait = OVERLOAD_POOL_WAIT_MS > 0 ? new PoolWait(databasePool) : undefined
+  const shed = { requests: 0, eventLoop: 0, pool: 0 }
+
+  fastify.decorateReply('isShed', false)
+  await fastify.register(underPressure, {
+    maxEventLoopDelay: OVERLOAD_LOOP_DELAY_MS,
+    sampleInterval: SAMPLE_MS,
+    // Its own hook comes first and would refuse all routes.
+    pressureHandler: () => undefined
+  })
+  fastify.addHook('onRequest', (request, reply, done) => {
+    const reason = pressure()
+    if (reason === undefined || request.routeOptions.config.essential === true) return done()
+    shed.requests++
+    shed[reason]++
+    reply.isShed = true
+    reply.header('retry-after', 1 + Math.floor(Math.random() * RETRY_SECONDS)).problem('OVERLOADED')
+  })
+
+  function pressure (): 'eventLoop' | 'pool' | undefined {
+    if (poolWait !== undefined && poolWait.expectedMs(patience) > OVERLOAD_POOL_WAIT_MS) return 'pool'
+    return fastify.isUnderPressure() ? 'eventLoop' : undefined
+  }
+
+  // One line for many: each of its own would be most of what a refusal costs.
+  const report = setInterval(() => {
+    if (shed.requests === 0) return
+    log.warn({ ...shed, poolWaiting: databasePool.waitingCount }, 'overloaded: requests were refused')
+    Object.assign(shed, { requests: 0, eventLoop: 0, pool: 0 })
+  }, REPORT_MS).unref()
+  fastify.addHook('onClose', async () => {
+    clearInterval(report)
+    poolWait?.close()
+  })
+}
+
+export default fp(overload, { name: 'overload', dependencies: ['config', 'errors', 'database'] })

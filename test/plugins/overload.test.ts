@@ -1,0 +1,120 @@
+import { Writable } from 'node:stream'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import appPlugin from '../../app.ts'
+import type { Config } from '../../plugins/config/index.ts'
+import { serverOptions } from '../../server.ts'
+import { buildApp, testConfig } from '../helpers/app.ts'
+import { until } from '../helpers/jobs.ts'
+
+const ask = async (app: FastifyInstance, url = '/products') => await app.inject(url)
+
+/** Requests that come one after the other, not in one turn of the event loop; the answers are those of all. */
+async function rush (app: FastifyInstance, count: number): Promise<{ all: Promise<number[]>, refused: () => number }> {
+  let refused = 0
+  const sent: Promise<number>[] = []
+  for (let n = 0; n < count; n++) {
+    const before = app.databasePool.waitingCount + refused
+    sent.push(ask(app).then(response => {
+      if (response.statusCode === 503) refused++
+      return response.statusCode
+    }))
+    await until(() => app.databasePool.waitingCount + refused > before)
+  }
+  return { all: Promise.all(sent), refused: () => refused }
+}
+
+/** Takes the only connection of the pool until it is released. */
+async function holdConnection (app: FastifyInstance): Promise<() => Promise<unknown>> {
+  const { promise: isHeld, resolve: hold } = Promise.withResolvers<void>()
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const holder = app.prisma.$transaction(async () => {
+    hold()
+    await released
+  }, { timeout: 60_000 })
+  await isHeld
+  return async () => {
+    release()
+    await holder
+  }
+}
+
+async function oneConnection (t: Test, overrides: Partial<Config> = {}): Promise<FastifyInstance> {
+  return await buildApp(t, { DATABASE_POOL_MAX: 1, OVERLOAD_POOL_WAIT_MS: 200, ...overrides })
+}
+
+t.test('who would have to wait for a connection for too long is refused at once, and what waits is answered', async t => {
+  const app = await oneConnection(t)
+  const release = await holdConnection(app)
+  const waiting = await rush(app, 3)
+  const isRefused = async () => {
+    const { all, refused } = await rush(app, 1)
+    return refused() > 0 && await all
+  }
+  await until(isRefused)
+  const refused = await ask(app)
+  t.match(refused.json(), { status: 503, code: 'OVERLOADED' })
+  t.match(refused.headers['retry-after'], /^[123]$/)
+  await release()
+  t.same(await waiting.all, [200, 200, 200])
+  await until(async () => (await ask(app)).statusCode === 200)
+})
+
+t.test('before the pool has shown how quick it is, ten for each connection may wait', async t => {
+  const app = await oneConnection(t, { OVERLOAD_POOL_WAIT_MS: 60_000 })
+  const release = await holdConnection(app)
+  const { all, refused } = await rush(app, 14)
+  t.ok(refused() > 0)
+  await release()
+  t.ok((await all).filter(status => status === 200).length >= 10)
+})
+
+t.test('health and metrics answer all the same', async t => {
+  const app = await oneConnection(t)
+  const release = await holdConnection(app)
+  const { all, refused } = await rush(app, 14)
+  t.ok(refused() > 0)
+  t.equal((await ask(app, '/health/live')).statusCode, 200)
+  t.equal((await ask(app, '/metrics')).statusCode, 200)
+  await release()
+  await all
+})
+
+t.test('an event loop that is late refuses, and takes requests again when it is in time', async t => {
+  const app = await buildApp(t, { OVERLOAD_LOOP_DELAY_MS: 60 })
+  await until(async () => {
+    const end = performance.now() + 200
+    while (performance.now() < end);
+    return (await ask(app)).statusCode === 503
+  })
+  t.equal((await ask(app, '/health/live')).statusCode, 200)
+  await until(async () => (await ask(app)).statusCode === 200)
+})
+
+t.test('0 switches either off', async t => {
+  const app = await oneConnection(t, { OVERLOAD_POOL_WAIT_MS: 0, OVERLOAD_LOOP_DELAY_MS: 0 })
+  const release = await holdConnection(app)
+  const waiting = Array.from({ length: 40 }, () => ask(app))
+  await until(() => app.databasePool.waitingCount > 30)
+  await release()
+  t.ok((await Promise.all(waiting)).every(({ statusCode }) => statusCode === 200))
+})
+
+t.test('refusals are one line of the log a second, not one each', async t => {
+  const lines: { msg: string, requests?: number, pool?: number }[] = []
+  const config = await testConfig({ DATABASE_POOL_MAX: 1, OVERLOAD_POOL_WAIT_MS: 200, LOG_LEVEL: 'info' })
+  const options = serverOptions(config)
+  const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk))); done() } })
+  const app = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
+  await app.register(appPlugin, { config })
+  await app.ready()
+  t.teardown(() => app.close())
+  const release = await holdConnection(app)
+  const { all, refused } = await rush(app, 20)
+  const report = await until(() => lines.find(({ msg }) => /overloaded/.test(msg)))
+  await release()
+  await all
+  await until(() => lines.filter(({ msg }) => /overloaded/.test(msg)).reduce((sum, { requests = 0 }) => sum + requests, 0) === refused())
+  t.equal(report.requests, report.pool)
+  t.equal(lines.filter(({ msg }) => msg === 'request').length, 20 - refused())
+})
