@@ -58,6 +58,9 @@ export const ConfigSchema = Type.Object({
   REQUEST_TIMEOUT_MS: integer('Milliseconds in which a request must have arrived, and in which it is answered', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
   OVERLOAD_LOOP_DELAY_MS: integer('Milliseconds that the event loop may be late before requests are refused (503); 0 refuses none', { minimum: 0, maximum: 60_000, default: 500 }),
   OVERLOAD_POOL_WAIT_MS: integer('Milliseconds that a request would have to wait for a database connection before it is refused (503); 0 refuses none', { minimum: 0, maximum: 60_000, default: 150 }),
+  HTTP_TIMEOUT_MS: integer('Milliseconds that a call of another service may take, retries and all, unless it says otherwise; keep it below REQUEST_TIMEOUT_MS', { minimum: 1, maximum: 3_600_000, default: 5_000 }),
+  HTTP_ORIGIN_CONCURRENCY: integer('Calls of this process to each origin (scheme, host and port) that are under way at a time; as many more may wait', { minimum: 1, maximum: 100_000, default: 50 }),
+  HTTP_UNTRUSTED_ALLOW: trustList('Addresses or CIDR ranges that URLs of users may lead to although they are not public, comma separated', { default: '' }),
   SHUTDOWN_DELAY_MS: integer('Milliseconds that the service goes on at shutdown, not ready any more, until balancers have noticed; 5000 in production', { minimum: 0, maximum: 600_000, default: 0, production: 5_000 }),
   SHUTDOWN_GRACE_MS: integer('Milliseconds that requests and jobs under way then get to finish', { minimum: 0, maximum: 600_000, default: 10_000 })
 })
