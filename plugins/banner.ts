@@ -12,7 +12,7 @@ async function banner (fastify: FastifyInstance) {
     const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST
     const url = `http://${host}:${port}`
     log.info({ config: shown(config) }, 'configuration')
-    if (config.DOCS === 'on') log.info(`API reference: ${url}/docs`)
+    if (config.DOCS === 'on' && config.ROLE !== 'worker') log.info(`API reference: ${url}/docs`)
     if (fastify.hasRoute({ method: 'GET', url: '/console' })) log.info(`Console: ${url}/console`)
     if (config.NODE_ENV === 'development') log.info(`Development admin: ${config.ADMIN_EMAIL} (its password is ADMIN_PASSWORD, see .env.example)`)
   })

@@ -1,16 +1,10 @@
-import type { FastifyRequest } from 'fastify'
-import { traceIdOf, traceOf } from '../../server/trace.ts'
+import { traceIdOf } from '../../server/trace.ts'
 
 /** Where a job comes from, for its log lines. */
 export interface Origin { requestId?: string, traceparent?: string }
 
 /** What is stored of a job: its payload, the id that stays with it through the dead letter queue, and its origin. */
 export interface Envelope extends Origin { id?: string, payload: unknown }
-
-/** The origin of the jobs that a request sends. A traceparent that is not well-formed is left out. */
-export function originOf ({ id, raw }: FastifyRequest): Origin {
-  return { requestId: id, ...traceOf(raw) === undefined ? {} : { traceparent: String(raw.headers.traceparent) } }
-}
 
 /** Reads what is stored; anything at all may be there (an older release, an operator's SQL). */
 export function readEnvelope (data: unknown): Envelope {

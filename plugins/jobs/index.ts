@@ -5,7 +5,7 @@ import { connectionProblem } from '../../prisma/migrate.ts'
 import { createConnection } from './connection.ts'
 import { backlog, countQueues } from './counts.ts'
 import { completeDefinition } from './definition.ts'
-import { originOf, type Envelope, type Origin } from './envelope.ts'
+import type { Envelope, Origin } from './envelope.ts'
 import { checkSchedules, syncQueues, syncSchedules } from './queues.ts'
 import { createRunner } from './runner.ts'
 import { jobsSchema, jobsSchemaState } from './schema.ts'
@@ -73,9 +73,9 @@ async function jobs (fastify: FastifyInstance) {
       defined.set(definition.name, completeDefinition(definition))
     },
     send: (name, payload, options) => send({}, name, payload, options),
-    for: async request => {
+    for: async ({ origin }) => {
       await soon(connection.get())
-      return senderOf(originOf(request))
+      return senderOf(origin)
     },
     names: () => [...defined.keys()],
     queues: () => countQueues(prisma, schema),

@@ -1,7 +1,8 @@
-import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { Prisma } from '../../prisma/generated/client.ts'
 import type { Backlog, QueueCounts } from './counts.ts'
+import type { Origin } from './envelope.ts'
 
 /** How one job is put on its queue. */
 export interface SendOptions {
@@ -120,11 +121,12 @@ export interface Jobs extends JobSender {
   /** Declares a job; in a module of `jobs/`, before the service is ready. */
   define: <Schema extends TSchema>(definition: JobDefinition<Schema>) => void
   /**
-   * A sender whose jobs say in their log lines which request and trace they come from. Asked for
+   * A sender whose jobs say in their log lines which request and trace they come from: those of a
+   * request, or of what a request left behind, such as an event. Asked for
    * before a transaction begins, it has connected by then: nothing waits with locks held.
    * @throws JobsUnavailableError
    */
-  for: (request: FastifyRequest) => Promise<JobSender>
+  for: (source: { readonly origin: Origin }) => Promise<JobSender>
   /** Of the jobs that are declared. */
   names: () => string[]
   /** The queues, and how many jobs are on each. */

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Type } from 'typebox'
-import type { EventOrigin } from '../events/index.ts'
 import { deliver, DeliveryError } from './deliver.ts'
 import { deliveryId } from './signature.ts'
 
@@ -53,17 +52,12 @@ async function webhooks (fastify: FastifyInstance) {
     name: CONSUMER,
     batch: BATCH,
     handler: async ({ position, type, subject, json, origin }, tx) => {
-      const sender = origin === null ? jobs : await jobs.for(requestOf(origin))
+      const sender = origin === null ? jobs : await jobs.for({ origin })
       for (const { url, queue } of endpoints) {
         await sender.send(queue, { type, subject, body: json }, { tx, id: deliveryId(position, json, url), singletonKey: subject })
       }
     }
   })
-}
-
-/** What jobs take of a request: the one that caused an event, perhaps in another process. */
-function requestOf ({ requestId, traceparent }: EventOrigin): FastifyRequest {
-  return { id: requestId, headers: { traceparent } } as Pick<FastifyRequest, 'id' | 'headers'> as FastifyRequest
 }
 
 /** The queue of a URL: named after its host, without what may be secret in it. */
