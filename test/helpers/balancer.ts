@@ -1,0 +1,58 @@
+import { Agent, createServer, request, type IncomingMessage } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { answers } from './process.ts'
+
+const PROBE_MS = 100
+
+/**
+ * A balancer in front of several processes: in turn those whose /health/ready says so. It sends
+ * nothing twice: what a process does not answer is a 502. Ends with the test.
+ */
+export async function createBalancer (t: Test, targets: string[]): Promise<{ url: string, ready: () => string[] }> {
+  let ready: string[] = []
+  let turn = 0
+  const over = new AbortController()
+  const agent = new Agent({ keepAlive: true })
+  const probing = (async () => {
+    while (!over.signal.aborted) {
+      const found = await Promise.all(targets.map(target => answers(`${target}/health/ready`, 200)))
+      ready = targets.filter((_, index) => found[index])
+      await sleep(PROBE_MS)
+    }
+  })()
+  const next = () => ready[turn++ % ready.length] ?? ''
+  const toTarget = ({ method, url, headers }: IncomingMessage, agent: Agent | undefined) => request(new URL(url ?? '/', next()), { method, headers, agent })
+
+  const sockets = new Set<Socket>()
+  const server = createServer((incoming, outgoing) => {
+    const forwarded = toTarget(incoming, agent)
+    forwarded.on('response', response => {
+      outgoing.writeHead(response.statusCode ?? 502, response.headers)
+      response.on('error', () => outgoing.destroy()).pipe(outgoing)
+    })
+    forwarded.on('error', () => outgoing.headersSent ? outgoing.destroy() : outgoing.writeHead(502).end())
+    outgoing.on('close', () => { if (!outgoing.writableFinished) forwarded.destroy() })
+    incoming.pipe(forwarded)
+  })
+  server.on('upgrade', (incoming, socket: Socket) => {
+    const forwarded = toTarget(incoming, undefined)
+    forwarded.on('upgrade', (response, other: Socket) => {
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${response.rawHeaders.map((text, index) => text + (index % 2 === 0 ? ': ' : '\r\n')).join('')}\r\n`)
+      for (const [one, two] of [[socket, other], [other, socket]] as const) one.on('error', () => {}).on('close', () => two.destroy()).pipe(two)
+    })
+    forwarded.on('response', () => socket.destroy()).on('error', () => socket.destroy()).end()
+  })
+  server.on('connection', socket => sockets.add(socket.once('close', () => sockets.delete(socket))))
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(async () => {
+    over.abort()
+    await probing
+    agent.destroy()
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  while (ready.length < targets.length) await sleep(PROBE_MS)
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, ready: () => ready }
+}
