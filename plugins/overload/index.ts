@@ -50,7 +50,7 @@ async function overload (fastify: FastifyInstance) {
   })
 
   function pressure (): 'eventLoop' | 'pool' | undefined {
-    if (poolWait !== undefined && poolWait.expectedMs(patience) > OVERLOAD_POOL_WAIT_MS) return 'pool'
+    if (poolWait !== undefined && poolWait.expectedMs(DATABASE_POOL_MAX, patience) > OVERLOAD_POOL_WAIT_MS) return 'pool'
     return fastify.isUnderPressure() ? 'eventLoop' : undefined
   }
 

@@ -36,7 +36,7 @@ t.test('SIGTERM lets a request under way finish, and exits with 0', async t => {
 })
 
 t.test('what does not end within the grace is named, and the exit status is 1', async t => {
-  const service = await startService(t, folder, { SHUTDOWN_GRACE_MS: '300' })
+  const service = await startService(t, folder, { SHUTDOWN_GRACE_MS: '300' }, 200, 'kit/serve')
   const answer = fetch(`${service.url}/trouble/never`).catch((error: unknown) => error)
   await until(() => /never begins/.test(service.output()))
   const { code, output } = await service.stop('SIGTERM')
@@ -46,7 +46,7 @@ t.test('what does not end within the grace is named, and the exit status is 1', 
 })
 
 t.test('a second signal ends it at once', async t => {
-  const service = await startService(t, folder, { SHUTDOWN_GRACE_MS: '600000' })
+  const service = await startService(t, folder, { SHUTDOWN_GRACE_MS: '600000' }, 200, 'kit/serve')
   const answer = fetch(`${service.url}/trouble/never`).catch((error: unknown) => error)
   await until(() => /never begins/.test(service.output()))
   const stopped = service.stop('SIGTERM')
@@ -58,7 +58,7 @@ t.test('a second signal ends it at once', async t => {
 })
 
 t.test('an error that nobody catches is logged; what is under way finishes, and the exit status is 1', async t => {
-  const service = await startService(t, folder)
+  const service = await startService(t, folder, {}, 200, 'kit/serve')
   const answer = fetch(`${service.url}/trouble/slow`)
   await until(() => /slow begins/.test(service.output()))
   t.ok(await answers(`${service.url}/trouble/crash`, 200))
