@@ -18,7 +18,7 @@ declare module 'fastify' {
   }
 }
 
-const SEND_WAIT_MS = 10_000
+const SEND_WAIT_MS = 5_000
 /** Before the end of the grace at shutdown, for jobs whose signal fires. */
 const HAND_BACK_MS = 2_000
 

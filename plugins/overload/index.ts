@@ -1,6 +1,6 @@
-import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { LoopDelay } from './loop-delay.ts'
 import { PoolWait } from './pool-wait.ts'
 
 declare module 'fastify' {
@@ -14,7 +14,6 @@ declare module 'fastify' {
   }
 }
 
-const SAMPLE_MS = 100
 const REPORT_MS = 1_000
 /** Clients are told to come back after 1 to 3 seconds, not all at once. */
 const RETRY_SECONDS = 3
@@ -31,15 +30,11 @@ async function overload (fastify: FastifyInstance) {
   const { config: { OVERLOAD_LOOP_DELAY_MS, OVERLOAD_POOL_WAIT_MS, DATABASE_POOL_MAX }, log, databasePool } = fastify
   const patience = DATABASE_POOL_MAX * PATIENCE
   const poolWait = OVERLOAD_POOL_WAIT_MS > 0 ? new PoolWait(databasePool) : undefined
+  // (@fastify/under-pressure takes an interval without a sample, a task of 100 ms, for an endless delay.)
+  const loopDelay = OVERLOAD_LOOP_DELAY_MS > 0 ? new LoopDelay() : undefined
   const shed = { requests: 0, eventLoop: 0, pool: 0 }
 
   fastify.decorateReply('isShed', false)
-  await fastify.register(underPressure, {
-    maxEventLoopDelay: OVERLOAD_LOOP_DELAY_MS,
-    sampleInterval: SAMPLE_MS,
-    // Its own hook comes first and would refuse all routes.
-    pressureHandler: () => undefined
-  })
   fastify.addHook('onRequest', (request, reply, done) => {
     const reason = pressure()
     if (reason === undefined || request.routeOptions.config.essential === true) return done()
@@ -51,7 +46,7 @@ async function overload (fastify: FastifyInstance) {
 
   function pressure (): 'eventLoop' | 'pool' | undefined {
     if (poolWait !== undefined && poolWait.expectedMs(DATABASE_POOL_MAX, patience) > OVERLOAD_POOL_WAIT_MS) return 'pool'
-    return fastify.isUnderPressure() ? 'eventLoop' : undefined
+    return loopDelay !== undefined && loopDelay.ms > OVERLOAD_LOOP_DELAY_MS ? 'eventLoop' : undefined
   }
 
   // One line for many: each of its own would be most of what a refusal costs.
@@ -63,6 +58,7 @@ async function overload (fastify: FastifyInstance) {
   fastify.addHook('onClose', async () => {
     clearInterval(report)
     poolWait?.close()
+    loopDelay?.close()
   })
 }
 

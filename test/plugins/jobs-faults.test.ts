@@ -186,8 +186,10 @@ t.test('one that fails in the oddest way is settled by itself: the others of its
       if (n < odd.length) throw odd[n]
     }
   }))
+  // Connected before the transaction begins: it may be the only one that the database has at a time.
+  const jobs = await app.jobs.for({ origin: {} })
   await app.prisma.$transaction(async tx => {
-    for (let n = 0; n < odd.length + 3; n++) await app.jobs.send(name, { n }, { tx })
+    for (let n = 0; n < odd.length + 3; n++) await jobs.send(name, { n }, { tx })
   })
   await until(() => runs.size === odd.length + 3)
   const failed = await until(async () => {
@@ -216,8 +218,10 @@ t.test('where the next attempt cannot be put off, the job is tried again in its 
   }))
   await app.prisma.$executeRawUnsafe("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$")
   await app.prisma.$executeRawUnsafe(`CREATE TRIGGER refuse BEFORE UPDATE ON pgboss.job_common FOR EACH ROW WHEN (OLD.name = '${name}' AND OLD.state = 'retry' AND NEW.state = 'retry') EXECUTE FUNCTION refuse()`)
+  // Connected before the transaction begins: it may be the only one that the database has at a time.
+  const jobs = await app.jobs.for({ origin: {} })
   await app.prisma.$transaction(async tx => {
-    for (const n of [0, 1]) await app.jobs.send(name, { n }, { tx })
+    for (const n of [0, 1]) await jobs.send(name, { n }, { tx })
   })
   await until(async () => (await storedJobs(app, name)).every(({ state }) => state === 'completed'))
   t.same(runs.toSorted(), [0, 0, 1])

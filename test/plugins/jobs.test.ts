@@ -123,8 +123,10 @@ t.test('sending', async (t) => {
 t.test('text that the database cannot hold is refused by the sender, and spoils no transaction', async (t) => {
   const name = newQueue()
   const app = await buildApp(t, {}, fastify => fastify.jobs.define({ name, payload: Type.Object({ texts: Type.Record(Type.String(), Type.String()) }), handler: async () => {} }))
+  // Connected before the transaction begins: it may be the only one that the database has at a time.
+  const jobs = await app.jobs.for({ origin: {} })
   await app.prisma.$transaction(async tx => {
-    const send = async (texts: Record<string, string>) => await app.jobs.send(name, { texts }, { tx })
+    const send = async (texts: Record<string, string>) => await jobs.send(name, { texts }, { tx })
     const refused = { name: 'InvalidPayloadError', message: /NUL characters or unpaired surrogates \(in "/ }
     for (const texts of [{ a: 'x\0' }, { a: 'half \ud800' }, { 'key\0': 'x' }] as Record<string, string>[]) await t.rejects(send(texts), refused)
     await send({ a: 'no NUL: \\u0000; a whole pair: \ud83d\ude00' })
@@ -212,8 +214,10 @@ t.test('never more handlers run at a time than `concurrency` says, whatever the 
       running--
     }
   })
+  // Connected before the transaction begins: it may be the only one that the database has at a time.
+  const jobs = await app.jobs.for({ origin: {} })
   await app.prisma.$transaction(async tx => {
-    for (let n = 0; n < 12; n++) await app.jobs.send(name, { n }, { tx })
+    for (let n = 0; n < 12; n++) await jobs.send(name, { n }, { tx })
   })
   await until(() => running === 4)
   // Every worker has looked again by then.

@@ -1,11 +1,9 @@
-import { Writable } from 'node:stream'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import appPlugin from '../../app.ts'
 import type { Config } from '../../plugins/config/index.ts'
-import { serverOptions } from '../../server.ts'
-import { buildApp, testConfig } from '../helpers/app.ts'
+import { buildApp } from '../helpers/app.ts'
 import { until } from '../helpers/jobs.ts'
+import { buildLogged } from '../helpers/log.ts'
 
 const ask = async (app: FastifyInstance, url = '/products') => await app.inject(url)
 
@@ -101,20 +99,13 @@ t.test('0 switches either off', async t => {
 })
 
 t.test('refusals are one line of the log a second, not one each', async t => {
-  const lines: { msg: string, requests?: number, pool?: number }[] = []
-  const config = await testConfig({ DATABASE_POOL_MAX: 1, OVERLOAD_POOL_WAIT_MS: 200, LOG_LEVEL: 'info' })
-  const options = serverOptions(config)
-  const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk))); done() } })
-  const app = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
-  await app.register(appPlugin, { config })
-  await app.ready()
-  t.teardown(() => app.close())
+  const { app, lines } = await buildLogged(t, { DATABASE_POOL_MAX: 1, OVERLOAD_POOL_WAIT_MS: 200 })
   const release = await holdConnection(app)
   const { all, refused } = await rush(app, 20)
   const report = await until(() => lines.find(({ msg }) => /overloaded/.test(msg)))
   await release()
   await all
-  await until(() => lines.filter(({ msg }) => /overloaded/.test(msg)).reduce((sum, { requests = 0 }) => sum + requests, 0) === refused())
+  await until(() => lines.filter(({ msg }) => /overloaded/.test(msg)).reduce((sum, { requests }) => sum + Number(requests), 0) === refused())
   t.equal(report.requests, report.pool)
   t.equal(lines.filter(({ msg }) => msg === 'request').length, 20 - refused())
 })

@@ -1,22 +1,10 @@
-import { Writable } from 'node:stream'
-import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import app from '../../app.ts'
-import { serverOptions } from '../../server.ts'
-import { bearer, buildApp, registered, testConfig } from '../helpers/app.ts'
+import { bearer, buildApp, registered } from '../helpers/app.ts'
+import { buildLogged } from '../helpers/log.ts'
 
-type Line = Record<string, unknown> & { msg: string }
-
-/** The service with its log kept as parsed lines. */
-async function logged (t: Test): Promise<{ service: FastifyInstance, lines: Line[] }> {
-  const lines: Line[] = []
-  const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk)) as Line); done() } })
-  const config = await testConfig({ LOG_LEVEL: 'info' })
-  const options = serverOptions(config)
-  const service = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
-  await service.register(app, { config })
-  t.teardown(() => service.close())
-  await service.ready()
+/** The service and what it logs from now on. */
+async function logged (t: Test) {
+  const { app: service, lines } = await buildLogged(t)
   lines.length = 0
   return { service, lines }
 }

@@ -1,11 +1,8 @@
-import { Writable } from 'node:stream'
-import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import app from '../../app.ts'
-import { serverOptions } from '../../server.ts'
 import { traceIdOf } from '../../server/trace.ts'
-import { bearer, buildApp, newProduct, registered, testConfig } from '../helpers/app.ts'
+import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
 import { storedJobs } from '../helpers/jobs.ts'
+import { buildLogged } from '../helpers/log.ts'
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const spanId = '00f067aa0ba902b7'
@@ -31,16 +28,9 @@ const malformed = {
   empty: ''
 }
 
-/** The service with its log kept as parsed lines. */
-async function logged (t: Test): Promise<{ service: FastifyInstance, lines: Record<string, unknown>[] }> {
-  const lines: Record<string, unknown>[] = []
-  const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk)) as Record<string, unknown>); done() } })
-  const config = await testConfig({ LOG_LEVEL: 'info' })
-  const options = serverOptions(config)
-  const service = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
-  await service.register(app, { config })
-  t.teardown(() => service.close())
-  await service.ready()
+/** The service and what it logs from now on. */
+async function logged (t: Test) {
+  const { app: service, lines } = await buildLogged(t)
   lines.length = 0
   return { service, lines }
 }
