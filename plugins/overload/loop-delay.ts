@@ -1,6 +1,6 @@
 const SAMPLE_MS = 100
 /** What a sample leaves of those before it: one long task is no overload. */
-const MEMORY = 0.5
+const MEMORY = 0.8
 
 /** By how much timers are late: how long whatever comes waits until the event loop gets to it. In milliseconds. */
 export class LoopDelay {

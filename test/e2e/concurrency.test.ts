@@ -11,8 +11,8 @@ t.test('two processes on one database', { skip: server === '' && 'TEST_DATABASE_
   const DATABASE_URL = await plainDatabase(t, server)
   const folder = copyOfCheckout(t)
   // The first migrates and seeds; the second finds it done.
-  const first = await startService(t, folder, { DATABASE_URL })
-  const services = [first, await startService(t, folder, { DATABASE_URL })]
+  const first = await startService(t, folder, { DATABASE_URL, OVERLOAD_POOL_WAIT_MS: '0', OVERLOAD_LOOP_DELAY_MS: '0' })
+  const services = [first, await startService(t, folder, { DATABASE_URL, OVERLOAD_POOL_WAIT_MS: '0', OVERLOAD_LOOP_DELAY_MS: '0' })]
   const admin = await logIn(first.url, { email: 'admin@example.com', password: 'keel-development' })
   const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
   await call(`${first.url}/auth/register`, { body: { ...credentials, name: 'Ada' } })
