@@ -7,6 +7,7 @@ import { answerClientError } from './server/client-error.ts'
 import { RequestLog, loggerOptions } from './server/logger.ts'
 import { rawProblem } from './server/raw-problem.ts'
 import { traceOf } from './server/trace.ts'
+import { buildSerializer } from './server/serializer.ts'
 import { buildValidator } from './server/validator.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024
@@ -45,7 +46,7 @@ export function serverOptions (config: Config): FastifyHttpOptions<Server> {
       connectionsCheckingInterval: Math.min(config.REQUEST_TIMEOUT_MS, CHECK_MS)
     },
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    schemaController: { compilersFactory: { buildValidator } },
+    schemaController: { compilersFactory: { buildValidator, buildSerializer } },
     allowErrorHandlerOverride: false,
     // Requests that arrive on open connections during shutdown are answered as usual, with `Connection: close`.
     return503OnClosing: false,

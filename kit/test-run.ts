@@ -12,6 +12,8 @@ process.on('exit', code => {
 })
 const runner = resolve('node_modules/tap/dist/esm/run.mjs')
 process.argv[1] = runner
+// What tap records of each file that a test loads is for coverage, and costs a second a test file.
+if (process.argv.includes('--disable-coverage')) process.argv.push('--test-env=_TAPJS_PROCESSINFO_EXCLUDE_=/./')
 // The one that runs the files: it knows of those that failed though each of their tests passed.
 const { t: tap } = await import('tap')
 await import(runner)

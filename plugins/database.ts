@@ -76,7 +76,7 @@ function limitsOf (config: Config): Record<string, number> {
   return {
     lock_timeout: config.DATABASE_LOCK_TIMEOUT,
     // Nobody waits for longer; a worker's jobs have time-outs of their own.
-    statement_timeout: config.ROLE === 'worker' ? config.DATABASE_STATEMENT_TIMEOUT : Math.min(config.DATABASE_STATEMENT_TIMEOUT || Infinity, config.REQUEST_TIMEOUT_MS),
+    statement_timeout: config.ROLE === 'worker' ? config.DATABASE_STATEMENT_TIMEOUT : Math.min(config.DATABASE_STATEMENT_TIMEOUT, config.REQUEST_TIMEOUT_MS),
     idle_in_transaction_session_timeout: config.DATABASE_IDLE_TRANSACTION_TIMEOUT
   }
 }

@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { traceOf } from '../server/trace.ts'
+import { traceOf, type Origin } from '../server/trace.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Where what follows from the request comes from, for its log lines. */
-    readonly origin: { requestId: string, traceparent?: string }
+    readonly origin: Origin
   }
 }
 
@@ -19,7 +19,7 @@ async function requestId (fastify: FastifyInstance) {
 }
 
 /** A traceparent that is not well-formed is left out. */
-function originOf ({ id, raw }: FastifyRequest): FastifyRequest['origin'] {
+function originOf ({ id, raw }: FastifyRequest): Origin {
   return { requestId: id, ...traceOf(raw) === undefined ? {} : { traceparent: String(raw.headers.traceparent) } }
 }
 

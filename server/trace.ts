@@ -16,8 +16,17 @@ export function traceOf ({ headers }: { headers: IncomingHttpHeaders }): string 
   return headers.traceparent === undefined ? undefined : traceIdOf(headers.traceparent)
 }
 
-/** Where a job comes from: what is stored with it. */
-export interface Carrier { traceparent?: string }
+/** The request that something follows from: what is stored with a job or an event. */
+export interface Origin { requestId?: string, traceparent?: string }
+
+/** What log lines say of an origin. */
+export function bindingsOf ({ requestId, traceparent }: Origin): { requestId?: string, traceId?: string } {
+  const traceId = traceIdOf(traceparent)
+  return { ...requestId === undefined ? {} : { requestId }, ...traceId === undefined ? {} : { traceId } }
+}
+
+/** The trace of an origin. */
+export type Carrier = Pick<Origin, 'traceparent'>
 
 /** What the service has of an SDK for traces, if one was loaded before it. */
 export interface Tracing {

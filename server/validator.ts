@@ -1,13 +1,29 @@
 import { AjvCompiler } from '@fastify/ajv-compiler'
+import { compiledOnce } from './compiled.ts'
 
 type Schema = Record<string, unknown>
 type BuildValidator = ReturnType<typeof AjvCompiler>
+type Validator = ReturnType<ReturnType<BuildValidator>>
 
 /** Up to this many values, every fault is reported; beyond, the first: collecting costs memory the client would choose. */
 const REPORT_ALL_UP_TO = 1000
 
 const quickFactory = AjvCompiler()
 const fullFactory = AjvCompiler()
+const factory = AjvCompiler()
+const compiled = compiledOnce<Validator>()
+
+/** Where a value does not fit its schema. */
+export interface Fault { instancePath: string, message?: string, params?: object }
+export type Validate = ((value: unknown) => boolean) & { errors?: Fault[] | null }
+
+/**
+ * Compiles a schema for what is no request: a job's payload, another service's answer. As of bodies, nothing is
+ * coerced or removed; nor is anything filled in.
+ */
+export function compileSchema (schema: object, { allErrors }: { allErrors: boolean }): Validate {
+  return factory({}, { customOptions: { allErrors, coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false } })({ schema } as never) as unknown as Validate
+}
 
 /**
  * Builds the validators of request input. Bodies are taken as they are: nothing
@@ -18,8 +34,13 @@ export const buildValidator: BuildValidator = (externalSchemas) => {
   const options = { coerceTypes: false, removeAdditional: false, useDefaults: true, strict: false, validateFormats: true } as const
   const quick = quickFactory(externalSchemas, { customOptions: { ...options, allErrors: false } })
   const full = fullFactory(externalSchemas, { customOptions: { ...options, allErrors: true } })
+  const context = JSON.stringify(externalSchemas)
   return (route) => {
     const { httpPart, ...rest } = route as unknown as { httpPart?: string, schema: Schema }
+    return compiled(rest.schema, `${httpPart} ${context}`, () => build(httpPart, rest))
+  }
+
+  function build (httpPart: string | undefined, rest: { schema: Schema }): Validator {
     // Node gives header names in lower case; Fastify spells schemas so only for its own compiler.
     const schema = httpPart === 'headers' ? lowerCased(rest.schema) : rest.schema
     const check = quick({ ...rest, schema })

@@ -36,7 +36,9 @@ export interface Deadline { signal: AbortSignal, remainingMs: () => number }
 export async function inTransaction<T> (prisma: PrismaClient, work: (tx: Database) => Promise<T>, deadline?: Deadline): Promise<T> {
   let transaction: Database | undefined
   const result = await persistently(async () => await prisma.$transaction(async tx => {
-    await heed(tx, deadline)
+    // Anew: it may have waited for a connection.
+    const { timeout } = limitsOf(deadline)
+    if (timeout < LIMITS.timeout) await limitStatements(tx, timeout)
     const result = await work(transaction = tx)
     deadline?.signal.throwIfAborted()
     return result
@@ -45,6 +47,7 @@ export async function inTransaction<T> (prisma: PrismaClient, work: (tx: Databas
   return result
 }
 
+/** What a transaction has of LIMITS when it is to end by a deadline, in milliseconds. */
 function limitsOf (deadline: Deadline | undefined): typeof LIMITS {
   if (deadline === undefined) return LIMITS
   deadline.signal.throwIfAborted()
@@ -52,15 +55,11 @@ function limitsOf (deadline: Deadline | undefined): typeof LIMITS {
   return { maxWait: Math.min(LIMITS.maxWait, remaining), timeout: Math.min(LIMITS.timeout, remaining) }
 }
 
-/** A statement that would run on for nobody is ended by the database, too; without a deadline it is after LIMITS at the latest. */
-async function heed (tx: Database, deadline: Deadline | undefined): Promise<void> {
-  if (deadline === undefined) return
-  deadline.signal.throwIfAborted()
-  const remaining = Math.max(1, Math.floor(deadline.remainingMs()))
-  if (remaining >= LIMITS.timeout) return
+/** A statement that would run on for nobody is ended by the database, too. */
+async function limitStatements (tx: Database, ms: number): Promise<void> {
   await tx.$executeRaw`
-    SELECT set_config('statement_timeout', ${String(remaining)}, true) FROM pg_settings
-    WHERE name = 'statement_timeout' AND setting::int NOT BETWEEN 1 AND ${remaining}`
+    SELECT set_config('statement_timeout', ${String(ms)}, true) FROM pg_settings
+    WHERE name = 'statement_timeout' AND setting::int NOT BETWEEN 1 AND ${ms}`
 }
 
 /** Runs a single statement, or a transaction, again when the database gave it up because of others' changes. */

@@ -3,8 +3,9 @@ import { parse } from 'node:querystring'
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { isSuspect } from '../../server/storable.ts'
 import { checkMediaType, dropBody } from './media-type.ts'
-import { isSuspect, unstorable } from './text.ts'
+import { unstorable } from './text.ts'
 
 const MAX_BODY_BYTES = 10 * 1024 * 1024
 const MAX_FORM_FIELDS = 1000

@@ -1,14 +1,7 @@
+import { isStorable } from '../../server/storable.ts'
 import { pointerToken } from '../errors/problem.ts'
 
 interface Place { value: object, key: string, parent: Place | undefined }
-
-/** JSON that may hold what PostgreSQL's text can't: in strict UTF-8 only an escape can make NUL or half a surrogate pair. */
-const SUSPECT = /\\u(?:0000|d[89a-f])/i
-
-/** Whether the strings of a JSON text have to be looked at, once parsed. */
-export function isSuspect (json: string): boolean {
-  return SUSPECT.test(json)
-}
 
 /**
  * The error for the first string that PostgreSQL could not store as it is. Walks without
@@ -28,10 +21,6 @@ export function unstorable (part: string, root: unknown): Error | undefined {
     }
   }
   return undefined
-}
-
-function isStorable (text: string): boolean {
-  return !text.includes('\0') && text.isWellFormed()
 }
 
 function pathOf (place: Place): string {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { PrismaClient } from '../../prisma/generated/client.ts'
-import { traceIdOf } from '../../server/trace.ts'
+import { bindingsOf } from '../../server/trace.ts'
 import type { EventHub } from './hub.ts'
 import type { StoredEvent } from './log.ts'
 import { isOutage, StuckEvent } from './outage.ts'
@@ -148,5 +148,5 @@ export class EventConsumer {
 
 /** An event in a line of the log, with the request that caused it. */
 function describe ({ position, type, subject, origin }: StoredEvent): object {
-  return { event: String(position), type, subject, requestId: origin?.requestId, traceId: traceIdOf(origin?.traceparent) }
+  return { event: String(position), type, subject, ...bindingsOf(origin ?? {}) }
 }

@@ -90,7 +90,7 @@ async function openHub (fastify: FastifyInstance, onEvents: EventsOptions['onEve
 
 export type { ConsumerDefinition } from './consumer.ts'
 export type { EventHub } from './hub.ts'
-export type { EventFilter, EventOrigin, StoredEvent } from './log.ts'
+export type { EventFilter, StoredEvent } from './log.ts'
 export type { EventHandler } from './step.ts'
 export type { Following, ResetReason, Sink } from './subscription.ts'
 export default fp(events, { name: 'events', dependencies: ['config', 'database', 'shutdown'] })

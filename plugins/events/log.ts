@@ -1,7 +1,5 @@
 import { Prisma, type PrismaClient } from '../../prisma/generated/client.ts'
-
-/** Where an event comes from, for log lines. */
-export interface EventOrigin { requestId?: string, traceparent?: string }
+import type { Origin } from '../../server/trace.ts'
 
 /** An event as it is kept. `id` is its position in the log, a decimal string. */
 export interface StoredEvent {
@@ -10,7 +8,7 @@ export interface StoredEvent {
   subject: string
   ownerId: string | null
   /** The request that caused it, if one did and its service said so. */
-  origin: EventOrigin | null
+  origin: Origin | null
   /** What readers are sent: id, type, at and the event's data, as JSON; made once for all of them. */
   json: string
 }

@@ -1,9 +1,6 @@
-import { AjvCompiler } from '@fastify/ajv-compiler'
 import type { TSchema } from 'typebox'
+import { compileSchema, type Validate } from '../../server/validator.ts'
 
-type Validate = ((value: unknown) => boolean) & { errors?: { instancePath: string, message?: string }[] | null }
-
-const factory = AjvCompiler()
 const MAX_FAULTS = 5
 const compiled = new WeakMap<TSchema, Validate>()
 
@@ -14,7 +11,7 @@ const compiled = new WeakMap<TSchema, Validate>()
 export function misfit (schema: TSchema, value: unknown): string | undefined {
   let validate = compiled.get(schema)
   if (validate === undefined) {
-    validate = factory({}, { customOptions: { allErrors: false, coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false } })({ schema } as never) as unknown as Validate
+    validate = compileSchema(schema, { allErrors: false })
     compiled.set(schema, validate)
   }
   if (validate(value)) return undefined

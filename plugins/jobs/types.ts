@@ -1,8 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Static, TSchema } from 'typebox'
+import type { Origin } from '../../server/trace.ts'
 import type { Prisma } from '../../prisma/generated/client.ts'
 import type { Backlog, QueueCounts } from './counts.ts'
-import type { Origin } from './envelope.ts'
 
 /** How one job is put on its queue. */
 export interface SendOptions {

@@ -32,13 +32,12 @@ async function overload (fastify: FastifyInstance) {
   const poolWait = OVERLOAD_POOL_WAIT_MS > 0 ? new PoolWait(databasePool) : undefined
   // (@fastify/under-pressure takes an interval without a sample, a task of 100 ms, for an endless delay.)
   const loopDelay = OVERLOAD_LOOP_DELAY_MS > 0 ? new LoopDelay() : undefined
-  const shed = { requests: 0, eventLoop: 0, pool: 0 }
+  const shed = { eventLoop: 0, pool: 0 }
 
   fastify.decorateReply('isShed', false)
   fastify.addHook('onRequest', (request, reply, done) => {
     const reason = pressure()
     if (reason === undefined || request.routeOptions.config.essential === true) return done()
-    shed.requests++
     shed[reason]++
     reply.isShed = true
     reply.header('retry-after', 1 + Math.floor(Math.random() * RETRY_SECONDS)).problem('OVERLOADED')
@@ -51,9 +50,10 @@ async function overload (fastify: FastifyInstance) {
 
   // One line for many: each of its own would be most of what a refusal costs.
   const report = setInterval(() => {
-    if (shed.requests === 0) return
-    log.warn({ ...shed, poolWaiting: databasePool.waitingCount }, 'overloaded: requests were refused')
-    Object.assign(shed, { requests: 0, eventLoop: 0, pool: 0 })
+    const requests = shed.eventLoop + shed.pool
+    if (requests === 0) return
+    log.warn({ requests, ...shed, poolWaiting: databasePool.waitingCount }, 'overloaded: requests were refused')
+    Object.assign(shed, { eventLoop: 0, pool: 0 })
   }, REPORT_MS).unref()
   fastify.addHook('onClose', async () => {
     clearInterval(report)

@@ -1,17 +1,16 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
 import LocalStore from '@fastify/rate-limit/store/LocalStore.js'
-import { Redis } from 'ioredis'
+import { complaint, connectRedis } from '../../server/redis.ts'
 
 type Count = { current: number, ttl: number }
 type Callback = (error: Error | null, count?: Count) => void
 interface Counter { incr: (key: string, callback: Callback, timeWindow: number, max: number) => void, child: (options: RouteOptions) => Counter }
 interface RouteOptions { routeInfo: { method?: string | string[], url?: string } }
 
-const FIRST_BACKOFF_MS = 100
-const MAX_BACKOFF_MS = 5_000
 /** A request does not wait for a Redis that hangs. */
 const COMMAND_MS = 500
+const AWAY = 'Redis is away: each process limits the rate by its own counts'
 
 /** Counts a request in a window, and says how many there are and for how long the window goes on. In one step: who crashes between two would leave a count without an end. */
 const COUNT = `
@@ -30,18 +29,8 @@ const COUNT = `
  * @returns the store of @fastify/rate-limit, and what ends its connection
  */
 export function sharedCounts (url: string, prefix: string, log: FastifyBaseLogger): { store: FastifyRateLimitStoreCtor, close: () => void } {
-  const redis = new Redis(url, {
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    commandTimeout: COMMAND_MS,
-    retryStrategy: times => Math.min(FIRST_BACKOFF_MS * 2 ** times, MAX_BACKOFF_MS)
-  })
-  let isAway = false
-  const away = (error: unknown) => {
-    if (!isAway) log.warn({ err: error }, 'Redis is away: each process limits the rate by its own counts')
-    isAway = true
-  }
-  redis.on('error', away)
+  const redis = connectRedis(url, log, AWAY, { maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: COMMAND_MS })
+  const counting = complaint(redis, log, AWAY)
 
   class Shared implements Counter {
     readonly #local: Counter
@@ -56,11 +45,11 @@ export function sharedCounts (url: string, prefix: string, log: FastifyBaseLogge
       this.#local.incr(key, (error, here) => {
         if (redis.status !== 'ready') return callback(error, here)
         redis.eval(COUNT, 1, this.#prefix + key, timeWindow).then(answer => {
-          isAway = false
+          counting.worked()
           const [current = 0, ttl = timeWindow] = answer as number[]
           callback(null, { current, ttl })
         }, (failure: unknown) => {
-          away(failure)
+          counting.failed(failure)
           callback(error, here)
         })
       }, timeWindow, max)

@@ -22,7 +22,7 @@ const CACHE = fileURLToPath(new URL('../../node_modules/.cache/keel/', import.me
  * A tar of a new cluster. initdb in WebAssembly takes about 2 s, so the result is kept
  * in node_modules/.cache (made again for another PGlite version, or when it can't be kept).
  */
-export async function newCluster (): Promise<Buffer> {
+export async function newCluster (): Promise<Buffer<ArrayBuffer>> {
   const file = join(CACHE, `cluster-${pgliteVersion()}-${INITDB.join('')}.tar`)
   try {
     return readFileSync(file)

@@ -8,7 +8,7 @@ const RESTARTS = 3
 
 /** A running database thread. */
 export interface Thread {
-  dump: () => Promise<Buffer>
+  dump: () => Promise<Buffer<ArrayBuffer>>
   close: () => Promise<void>
 }
 
@@ -18,7 +18,7 @@ export interface Thread {
  * @throws Error with PGlite's message when it can't start
  */
 export async function startThread (input: WorkerInput): Promise<Thread> {
-  const dumps = new Map<number, { resolve: (dump: Buffer) => void, reject: (error: Error) => void }>()
+  const dumps = new Map<number, { resolve: (dump: Buffer<ArrayBuffer>) => void, reject: (error: Error) => void }>()
   let worker = await start(input)
   let closing = false
   let restarts = 0
@@ -72,7 +72,7 @@ export async function startThread (input: WorkerInput): Promise<Thread> {
 }
 
 async function start (input: WorkerInput): Promise<Worker> {
-  const worker = new Worker(new URL('./embedded-worker.ts', import.meta.url), { workerData: input, execArgv: [] })
+  const worker = new Worker(new URL('./embedded-worker.ts', import.meta.url), { workerData: input, transferList: input.load ? [input.load.buffer] : [], execArgv: [] })
   const started = new AbortController()
   const { signal } = started
   const stopped = once(worker, 'exit', { signal }).then(() => { throw new Error('it stopped while starting') })

@@ -11,7 +11,7 @@ import type { MessagePort } from 'node:worker_threads'
 export interface WorkerInput {
   socket: string
   folder?: string
-  load?: Uint8Array
+  load?: Uint8Array<ArrayBuffer>
 }
 
 export type WorkerRequest = { type: 'close' } | { type: 'dump', id: number }
@@ -19,14 +19,13 @@ export type WorkerRequest = { type: 'close' } | { type: 'dump', id: number }
 export type WorkerReport =
   | { type: 'ready' }
   | { type: 'failed', message: string }
-  | { type: 'dumped', id: number, dump?: Uint8Array, message?: string }
+  | { type: 'dumped', id: number, dump?: Uint8Array<ArrayBuffer>, message?: string }
   | { type: 'closed' }
 
 async function open ({ folder, load }: WorkerInput): Promise<PGlite> {
   const common = { startParams: START_PARAMS, onStderr: watch }
   if (folder === undefined) {
-    const tar = new Uint8Array(load ?? await newCluster())
-    return await PGlite.create({ ...common, dataDir: 'memory://', loadDataDir: new Blob([new Uint8Array(tar)]) })
+    return await PGlite.create({ ...common, dataDir: 'memory://', loadDataDir: new Blob([load ?? await newCluster()]) })
   }
   if (!existsSync(folder)) unpackCluster(await newCluster(), folder)
   return await PGlite.create({ ...common, dataDir: folder })

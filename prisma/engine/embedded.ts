@@ -66,9 +66,9 @@ export async function borrowEmbedded (dataDir: string, { waitMs = BORROW_MS }: {
 
 /**
  * A PostgreSQL in memory, served the same way, for tests and as a shadow database.
- * @param options.load a tar of a cluster, as `dump` gives it; a new cluster without it
+ * @param options.load a tar of a cluster, as `dump` gives it, which is used up; a new cluster without it
  */
-export async function createEphemeral ({ load }: { load?: Blob | Buffer } = {}): Promise<EmbeddedDatabase & { dump: () => Promise<Buffer> }> {
+export async function createEphemeral ({ load }: { load?: Blob | Buffer<ArrayBuffer> } = {}): Promise<EmbeddedDatabase & { dump: () => Promise<Buffer<ArrayBuffer>> }> {
   const socket = temporarySocketPath()
   try {
     const bytes = load instanceof Blob ? new Uint8Array(await load.arrayBuffer()) : load

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { buildImage, toolsOf } from '../helpers/dockerfile.ts'
-import { answers, call, freePort } from '../helpers/process.ts'
+import { alone, answers, call, freePort } from '../helpers/process.ts'
 import { plainDatabase } from '../prisma/project.ts'
 
 const server = process.env.TEST_DATABASE_URL ?? ''
@@ -26,8 +26,7 @@ t.test('the image', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, a
     const identity = process.getuid?.() === 0 ? { uid, gid } : {}
     const { PATH } = toolsOf(image.bin)
     const environment = { PATH: String(PATH), HOME: '/nowhere', ...image.env, DATABASE_URL, ...env }
-    // By `env -i`: what tap adds to the environment of children would have them write reports.
-    const child = spawn('env', ['-i', ...Object.entries(environment).map(([name, value]) => `${name}=${value}`), file, ...args], { cwd: image.folder, stdio: ['ignore', 'pipe', 'pipe'], ...identity })
+    const child = spawn(...alone(file, args, environment), { cwd: image.folder, stdio: ['ignore', 'pipe', 'pipe'], ...identity })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })
     const ended = new Promise<number | null>(resolve => child.once('close', resolve))

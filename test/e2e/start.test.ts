@@ -5,7 +5,7 @@ import t from 'tap'
 import { firstOrder, logIn } from '../helpers/first-order.ts'
 import { call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
 
-const folder = copyOfCheckout(t)
+const folder = copyOfCheckout(t, { fresh: true })
 
 t.test('npm start on a fresh checkout serves a first order, and keeps it', async (t) => {
   const first = await startService(t, folder)

@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import type { Ignore } from '@balena/dockerignore'
 import { DockerfileParser, type Copy, type Instruction, type JSONInstruction } from 'dockerfile-ast'
 import type { Test } from 'tap'
+import { alone } from './process.ts'
 
 const root = join(import.meta.dirname, '../..')
 // Its types are those of an ES module, which it is not.
@@ -116,7 +117,7 @@ function copy (step: Copy, all: string[], { folder, workdir }: Stage, stages: Ma
 }
 
 async function run (command: string, { folder, env }: Stage, bin: string): Promise<void> {
-  await promisify(execFile)('sh', ['-c', command], { cwd: folder, env: { ...toolsOf(bin), ...env } }).catch((error: { code?: number, stdout?: string, stderr?: string }) => {
+  await promisify(execFile)(...alone('sh', ['-c', command], { ...toolsOf(bin), ...env }), { cwd: folder }).catch((error: { code?: number, stdout?: string, stderr?: string }) => {
     throw new Error(`RUN ${command} ended with ${error.code}:\n${error.stdout}${error.stderr}`)
   })
 }

@@ -9,15 +9,28 @@ const root = join(import.meta.dirname, '../..')
 const UP_MS = 120_000
 const POLL_MS = 50
 
-/** A copy of the checkout without anything that was made in it; node_modules is shared. */
-export function copyOfCheckout (t: Test): string {
+/**
+ * A copy of the checkout, with nothing that was made in it but the Prisma client; node_modules is shared.
+ * @param options.fresh without the client, too: as a clone
+ */
+export function copyOfCheckout (t: Test, { fresh = false }: { fresh?: boolean } = {}): string {
   const folder = t.testdir()
   const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
   for (const file of files.split('\0').filter(file => file !== '' && !file.startsWith('test/'))) {
     cpSync(join(root, file), join(folder, file), { recursive: true })
   }
+  if (!fresh) cpSync(join(root, 'prisma/generated'), join(folder, 'prisma/generated'), { recursive: true })
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
   return folder
+}
+
+/**
+ * A command with that environment and no other, to be spawned. By `env -i`: tap adds loaders of its own to
+ * the environment of every child, which are slow, and not what the service runs with.
+ */
+export function alone (command: string, args: string[], env: Record<string, string | undefined>): [command: string, args: string[]] {
+  const pairs = Object.entries(env).filter(([, value]) => value !== undefined).map(([name, value]) => `${name}=${value}`)
+  return ['env', ['-i', ...pairs, command, ...args]]
 }
 
 export interface Ended { code: number | null, output: string }
@@ -28,6 +41,11 @@ export async function run (cwd: string, command: string, args: string[], env: Re
   const { child, output } = start(cwd, command, args, env)
   const code = await ended(child)
   return { code, output: output() }
+}
+
+/** `npm run kit -- …` without npm. */
+export async function runKit (words: string[], env: Record<string, string> = {}): Promise<Ended> {
+  return await run(root, 'node_modules/.bin/node', ['kit/cli.ts', ...words], { NODE_COMPILE_CACHE: 'node_modules/.cache/keel/compile', ...env })
 }
 
 /**
@@ -67,8 +85,8 @@ function start (cwd: string, command: string, args: string[], env: Record<string
   const { PATH = '', HOME = '', TMPDIR, NODE_EXTRA_CA_CERTS } = process.env
   // The PATH of a shell: npm and npx put node_modules/.bin in front by themselves.
   const path = PATH.split(':').filter(part => !part.includes('node_modules')).join(':')
-  const inherited = Object.fromEntries(Object.entries({ HOME, TMPDIR, NODE_EXTRA_CA_CERTS }).filter(([, value]) => value)) as Record<string, string>
-  const child = spawn(command, args, { cwd, env: { ...inherited, PATH: path, NO_COLOR: '1', npm_config_update_notifier: 'false', ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const environment = { HOME, TMPDIR, NODE_EXTRA_CA_CERTS, PATH: path, NO_COLOR: '1', npm_config_update_notifier: 'false', ...env }
+  const child = spawn(...alone(command, args, environment), { cwd, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', chunk => { output += String(chunk) })
   return { child, output: () => output }

@@ -1,9 +1,7 @@
-import { join } from 'node:path'
 import t from 'tap'
-import { run } from '../helpers/process.ts'
+import { runKit } from '../helpers/process.ts'
 
-const root = join(import.meta.dirname, '../..')
-const kit = (...words: string[]) => run(root, 'node_modules/.bin/node', ['kit/cli.ts', ...words])
+const kit = (...words: string[]) => runKit(words)
 
 t.test('the commands are listed, each with its options', async (t) => {
   const help = await kit('--help')

@@ -1,13 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import t from 'tap'
 import { buildApp, testDatabase } from '../helpers/app.ts'
-import { run } from '../helpers/process.ts'
+import { runKit } from '../helpers/process.ts'
 
 const { prisma } = await buildApp(t)
 const url = await testDatabase()
-const root = join(import.meta.dirname, '../..')
-const events = (...words: string[]) => run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'events', ...words], { DATABASE_URL: url })
+const events = (...words: string[]) => runKit(['events', ...words], { DATABASE_URL: url })
 const failure = { type: 'thing.changed', subject: 'a', json: '{}' }
 
 t.test('without consumers it says so', async t => {
@@ -46,6 +44,6 @@ t.test('mistakes are named in a line', async t => {
     t.match(output, said)
     t.notMatch(output, /\n +at /)
   }
-  t.match(await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'events', 'list'], { DATABASE_URL: 'postgresql://127.0.0.1:1/x' }), { code: 1, output: /nothing listens/ })
-  t.match(await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'events', 'list'], { NODE_ENV: 'production' }), { code: 1, output: /DATABASE_URL must be set/ })
+  t.match(await runKit(['events', 'list'], { DATABASE_URL: 'postgresql://127.0.0.1:1/x' }), { code: 1, output: /nothing listens/ })
+  t.match(await runKit(['events', 'list'], { NODE_ENV: 'production' }), { code: 1, output: /DATABASE_URL must be set/ })
 })

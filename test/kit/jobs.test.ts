@@ -1,16 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import t from 'tap'
 import { Type } from 'typebox'
 import { buildApp, testDatabase } from '../helpers/app.ts'
 import { storedJobs, until } from '../helpers/jobs.ts'
-import { run } from '../helpers/process.ts'
+import { runKit } from '../helpers/process.ts'
 import { startSilentServer } from '../helpers/smtp.ts'
 
-const root = join(import.meta.dirname, '../..')
 const DATABASE_URL = await testDatabase()
-const kit = (...words: string[]) => run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', ...words], { DATABASE_URL })
+const kit = (...words: string[]) => runKit(['jobs', ...words], { DATABASE_URL })
 const listed = async (...words: string[]) => JSON.parse((await kit('list', '--json', ...words)).output.replace(/^\d+ of \d+: .*\n$/m, '')) as { id: string, rowId: string, queue: string, state: string, attempts: number, reason: string | null, payload: object }[]
 
 let isBroken = true
@@ -164,15 +162,15 @@ t.test('bad arguments are named, and the exit status is 1', async (t) => {
 
 t.test('a database that takes the connection and never answers is not waited for without end', async (t) => {
   const { port } = new URL(await startSilentServer(t))
-  t.match(await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', 'list'], { DATABASE_URL: `postgresql://user@127.0.0.1:${port}/x` }), { code: 1 })
+  t.match(await runKit(['jobs', 'list'], { DATABASE_URL: `postgresql://user@127.0.0.1:${port}/x` }), { code: 1 })
 })
 
 t.test('a database that is away, or has no tables of the jobs, is said in one line', async (t) => {
-  const away = await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', 'list'], { DATABASE_URL: 'postgresql://user:hunter2@127.0.0.1:1/x' })
+  const away = await runKit(['jobs', 'list'], { DATABASE_URL: 'postgresql://user:hunter2@127.0.0.1:1/x' })
   t.match(away, { code: 1, output: /Can't reach the database server/ })
   t.notMatch(away.output, /hunter2|\n +at /)
   const without = new URL(DATABASE_URL)
   without.searchParams.set('schema', 'elsewhere')
-  t.match(await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', 'list'], { DATABASE_URL: without.href }), { code: 1, output: 'The tables of the jobs are missing: run npm run db:migrate.\n' })
-  t.match(await run(root, 'node_modules/.bin/node', ['kit/cli.ts', 'jobs', 'list'], { NODE_ENV: 'production' }), { code: 1, output: 'DATABASE_URL must be set in production.\n' })
+  t.match(await runKit(['jobs', 'list'], { DATABASE_URL: without.href }), { code: 1, output: 'The tables of the jobs are missing: run npm run db:migrate.\n' })
+  t.match(await runKit(['jobs', 'list'], { NODE_ENV: 'production' }), { code: 1, output: 'DATABASE_URL must be set in production.\n' })
 })

@@ -4,7 +4,9 @@ import { Ajv } from 'ajv'
 import formats from 'ajv-formats'
 import t from 'tap'
 import { documents } from '../../kit/openapi-document.ts'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 const { asyncapi } = await documents()
 

@@ -7,7 +7,9 @@ import type { FastifyInstance } from 'fastify'
 import { createSigner } from 'fast-jwt'
 import t from 'tap'
 import { developmentKey, loadKeys } from '../../plugins/auth/keys.ts'
-import { bearer, buildApp } from '../helpers/app.ts'
+import { bearer, buildApp, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 const pem = (type: 'ed25519' | 'ec') => {
   const { privateKey } = type === 'ec' ? generateKeyPairSync('ec', { namedCurve: 'P-256' }) : generateKeyPairSync('ed25519')

@@ -4,7 +4,9 @@ import t from 'tap'
 import app from '../../app.ts'
 import { settings } from '../../plugins/config/load.ts'
 import { serverOptions } from '../../server.ts'
-import { testConfig } from '../helpers/app.ts'
+import { testConfig, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 t.test('the start says how the service is set up, and no secret', async (t) => {
   const secrets = { METRICS_TOKEN: 'a-token-for-metrics', SMTP_URL: 'smtp://mailer:hunter2@mail.example.com', WEBHOOK_SECRET: ['whsec_hunter3'], ADMIN_PASSWORD: 'hunter4-hunter4' }

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 const body = Type.Object({ text: Type.String() }, { additionalProperties: false })
 

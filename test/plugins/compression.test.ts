@@ -1,7 +1,9 @@
 import { brotliDecompressSync, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 const config = { public: true }
 const text = JSON.stringify({ text: 'keel '.repeat(1000) })

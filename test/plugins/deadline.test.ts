@@ -5,6 +5,7 @@ import type { Config } from '../../plugins/config/index.ts'
 import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
 import { until } from '../helpers/jobs.ts'
 import { openEvents } from '../helpers/sse.ts'
+import { holdTransaction } from '../helpers/transaction.ts'
 
 const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set' }
 
@@ -28,19 +29,8 @@ async function service (t: Test, overrides: Partial<Config> = {}): Promise<{ app
 }
 
 /** Has another transaction hold a product until it is released. */
-async function held (app: FastifyInstance, id: string): Promise<() => Promise<unknown>> {
-  const { promise: isHeld, resolve: hold } = Promise.withResolvers<void>()
-  const { promise: released, resolve: release } = Promise.withResolvers<void>()
-  const holder = app.prisma.$transaction(async tx => {
-    await tx.$queryRaw`SELECT 1 FROM products WHERE id = ${id}::uuid FOR UPDATE`
-    hold()
-    await released
-  }, { timeout: 60_000 })
-  await isHeld
-  return async () => {
-    release()
-    await holder
-  }
+async function held (app: FastifyInstance, id: string): Promise<() => Promise<void>> {
+  return await holdTransaction(app, async tx => await tx.$queryRaw`SELECT 1 FROM products WHERE id = ${id}::uuid FOR UPDATE`)
 }
 
 t.test('what is not answered in time is a 503 problem, and its signal fires', async t => {

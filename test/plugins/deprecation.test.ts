@@ -1,7 +1,9 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import deprecation, { type Deprecation } from '../../plugins/deprecation.ts'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 const declared: Deprecation = { since: '2026-11-01', sunset: '2027-05-01', link: 'https://example.com/moving on' }
 

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { documents } from '../../kit/openapi-document.ts'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 const { openapi } = await documents()
 

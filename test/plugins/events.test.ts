@@ -279,13 +279,19 @@ t.test('a log that has gone back', async t => {
     })
   }
 
-  t.test('is told to its readers, who get what is new', async t => {
+  /** A reader that has had three events, and the position of the first. */
+  async function readerOfThree () {
     const reader = await follow(app)
     await record(1)
     await reader.until(1)
     const { position } = app.events
     for (const n of [2, 3]) await record(n)
     await reader.until(3)
+    return { reader, position }
+  }
+
+  t.test('is told to its readers, who get what is new', async t => {
+    const { reader, position } = await readerOfThree()
     await goBack(position)
     await eventually(() => reader.resets.length === 1)
     t.same(reader.resets, [{ position, reason: 'future' }])
@@ -302,12 +308,7 @@ t.test('a log that has gone back', async t => {
   })
 
   t.test('is noticed though its positions were given out again', async t => {
-    const reader = await follow(app)
-    await record(1)
-    await reader.until(1)
-    const { position } = app.events
-    for (const n of [2, 3]) await record(n)
-    await reader.until(3)
+    const { reader, position } = await readerOfThree()
     await goBack(position, 12, 13)
     await eventually(() => reader.resets.length === 1)
     await record(14)

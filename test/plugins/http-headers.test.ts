@@ -1,6 +1,8 @@
 import t from 'tap'
 import { documents } from '../../kit/openapi-document.ts'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 const { openapi } = await documents()
 

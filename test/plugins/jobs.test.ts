@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { Writable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
@@ -10,6 +9,7 @@ import type { JobDefinition } from '../../plugins/jobs/types.ts'
 import { serverOptions } from '../../server.ts'
 import { buildApp, testConfig } from '../helpers/app.ts'
 import { storedJobs, until } from '../helpers/jobs.ts'
+import { buildLogged } from '../helpers/log.ts'
 
 const Numbered = Type.Object({ n: Type.Integer() }, { additionalProperties: false })
 type Job = RunningJob<{ n: number }>
@@ -36,18 +36,11 @@ async function worker (t: Test, name: string, definition: Definition = {}, confi
 }
 
 /** A service that runs one more job, and what it logs. */
-async function loggingWorker (t: Test, definition: JobDefinition<typeof Numbered>, config = {}, extend?: (fastify: FastifyInstance) => void): Promise<{ app: FastifyInstance, lines: Record<string, unknown>[] }> {
-  const lines: Record<string, unknown>[] = []
-  const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk))); done() } })
-  const settings = await testConfig({ LOG_LEVEL: 'info', ROLE: 'all', ...config })
-  const options = serverOptions(settings)
-  const app = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
-  t.teardown(() => app.close())
-  await app.register(service, { config: settings })
-  app.jobs.define(definition)
-  extend?.(app)
-  await app.ready()
-  return { app, lines }
+async function loggingWorker (t: Test, definition: JobDefinition<typeof Numbered>, config = {}, extend?: (fastify: FastifyInstance) => void) {
+  return await buildLogged(t, { ROLE: 'all', ...config }, fastify => {
+    fastify.jobs.define(definition)
+    extend?.(fastify)
+  })
 }
 
 t.test('sending', async (t) => {

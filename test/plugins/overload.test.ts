@@ -4,6 +4,7 @@ import type { Config } from '../../plugins/config/index.ts'
 import { buildApp } from '../helpers/app.ts'
 import { until } from '../helpers/jobs.ts'
 import { buildLogged } from '../helpers/log.ts'
+import { holdTransaction } from '../helpers/transaction.ts'
 
 const ask = async (app: FastifyInstance, url = '/products') => await app.inject(url)
 
@@ -22,28 +23,13 @@ async function rush (app: FastifyInstance, count: number): Promise<{ all: Promis
   return { all: Promise.all(sent), refused: () => refused }
 }
 
-/** Takes the only connection of the pool until it is released. */
-async function holdConnection (app: FastifyInstance): Promise<() => Promise<unknown>> {
-  const { promise: isHeld, resolve: hold } = Promise.withResolvers<void>()
-  const { promise: released, resolve: release } = Promise.withResolvers<void>()
-  const holder = app.prisma.$transaction(async () => {
-    hold()
-    await released
-  }, { timeout: 60_000 })
-  await isHeld
-  return async () => {
-    release()
-    await holder
-  }
-}
-
 async function oneConnection (t: Test, overrides: Partial<Config> = {}): Promise<FastifyInstance> {
   return await buildApp(t, { DATABASE_POOL_MAX: 1, OVERLOAD_POOL_WAIT_MS: 200, ...overrides })
 }
 
 t.test('who would have to wait for a connection for too long is refused at once, and what waits is answered', async t => {
   const app = await oneConnection(t)
-  const release = await holdConnection(app)
+  const release = await holdTransaction(app)
   const waiting = await rush(app, 3)
   const isRefused = async () => {
     const { all, refused } = await rush(app, 1)
@@ -60,7 +46,7 @@ t.test('who would have to wait for a connection for too long is refused at once,
 
 t.test('before the pool has shown how quick it is, ten for each connection may wait', async t => {
   const app = await oneConnection(t, { OVERLOAD_POOL_WAIT_MS: 60_000 })
-  const release = await holdConnection(app)
+  const release = await holdTransaction(app)
   const { all, refused } = await rush(app, 14)
   t.ok(refused() > 0)
   await release()
@@ -69,7 +55,7 @@ t.test('before the pool has shown how quick it is, ten for each connection may w
 
 t.test('health and metrics answer all the same', async t => {
   const app = await oneConnection(t)
-  const release = await holdConnection(app)
+  const release = await holdTransaction(app)
   const { all, refused } = await rush(app, 14)
   t.ok(refused() > 0)
   t.equal((await ask(app, '/health/live')).statusCode, 200)
@@ -91,7 +77,7 @@ t.test('an event loop that is late refuses, and takes requests again when it is 
 
 t.test('0 switches either off', async t => {
   const app = await oneConnection(t, { OVERLOAD_POOL_WAIT_MS: 0, OVERLOAD_LOOP_DELAY_MS: 0 })
-  const release = await holdConnection(app)
+  const release = await holdTransaction(app)
   const waiting = Array.from({ length: 40 }, () => ask(app))
   await until(() => app.databasePool.waitingCount > 30)
   await release()
@@ -100,7 +86,7 @@ t.test('0 switches either off', async t => {
 
 t.test('refusals are one line of the log a second, not one each', async t => {
   const { app, lines } = await buildLogged(t, { DATABASE_POOL_MAX: 1, OVERLOAD_POOL_WAIT_MS: 200 })
-  const release = await holdConnection(app)
+  const release = await holdTransaction(app)
   const { all, refused } = await rush(app, 20)
   const report = await until(() => lines.find(({ msg }) => /overloaded/.test(msg)))
   await release()

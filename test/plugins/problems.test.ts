@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { kitProblems, problemType } from '../../plugins/errors/kinds.ts'
 import { problems } from '../../routes/problems.ts'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 const app = await buildApp(t)
 const HTML = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'

@@ -1,5 +1,7 @@
 import t from 'tap'
-import { buildApp } from '../helpers/app.ts'
+import { buildApp, withoutDatabase } from '../helpers/app.ts'
+
+withoutDatabase()
 
 const EXPECTED = {
   'content-security-policy': "default-src 'none';frame-ancestors 'none'",

@@ -10,7 +10,7 @@ import { testConfig } from '../helpers/app.ts'
 import { until } from '../helpers/jobs.ts'
 
 interface Line { msg: string, open?: Record<string, string[]> }
-interface Service { app: FastifyInstance, url: string, port: number, lines: Line[], release: () => void }
+interface Service { app: FastifyInstance, url: string, port: number, lines: Line[], isSlow: () => boolean, release: () => void }
 
 /** The service, listening, with a public route `/slow` that answers when it is released. */
 async function listening (t: Test, overrides: Partial<Config> = {}): Promise<Service> {
@@ -19,9 +19,11 @@ async function listening (t: Test, overrides: Partial<Config> = {}): Promise<Ser
   const options = serverOptions(config)
   const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk))); done() } })
   const app = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
+  let isSlow = false
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   await app.register(appPlugin, { config })
   app.get('/slow', { config: { public: true }, schema: { hide: true } }, async () => {
+    isSlow = true
     await released
     return { done: true }
   })
@@ -30,11 +32,11 @@ async function listening (t: Test, overrides: Partial<Config> = {}): Promise<Ser
     release()
     await app.close().catch(() => {})
   })
-  return { app, url, port: (app.server.address() as AddressInfo).port, lines, release }
+  return { app, url, port: (app.server.address() as AddressInfo).port, lines, isSlow: () => isSlow, release }
 }
 
 const isReady = async ({ url }: Service) => (await fetch(`${url}/health/ready`)).status === 200
-const isSlow = async ({ app }: Service) => await until(() => new Promise<boolean>(resolve => app.server.getConnections((_error, count) => resolve(count > 0))))
+const isSlow = async (service: Service) => await until(service.isSlow)
 
 t.test('during the delay it is not ready, and serves new connections, each for one request', async t => {
   const service = await listening(t, { SHUTDOWN_DELAY_MS: 8_000 })

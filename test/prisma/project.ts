@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import pg from 'pg'
 import type { Test } from 'tap'
+import { alone } from '../helpers/process.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -52,13 +53,9 @@ export class Project {
   }
 
   start (...words: string[]) {
-    // tap's coverage and loaders are not for the children.
-    const { NODE_OPTIONS, NODE_V8_COVERAGE, DATABASE_URL, DATA_DIR, NODE_ENV, ...env } = process.env
-    return spawn(process.execPath, [join(root, 'node_modules/prisma/build/index.js'), ...words], {
-      cwd: this.path,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...env, NO_COLOR: '1', CHECKPOINT_DISABLE: '1', PRISMA_HIDE_UPDATE_MESSAGE: '1', BROWSER: 'none', ...this.#env }
-    })
+    const { PATH, HOME, TMPDIR } = process.env
+    const env = { PATH, HOME, TMPDIR, NO_COLOR: '1', CHECKPOINT_DISABLE: '1', PRISMA_HIDE_UPDATE_MESSAGE: '1', BROWSER: 'none', ...this.#env }
+    return spawn(...alone(process.execPath, [join(root, 'node_modules/prisma/build/index.js'), ...words], env), { cwd: this.path, stdio: ['ignore', 'pipe', 'pipe'] })
   }
 }
 

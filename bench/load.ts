@@ -1,0 +1,128 @@
+// What the benches of load share: one process as production has it, on a database of its own, and a mix of requests to it.
+import { spawn } from 'node:child_process'
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { PrismaPg } from '@prisma/adapter-pg'
+import { PrismaClient } from '../prisma/generated/client.ts'
+import { answers, freePort } from '../test/helpers/process.ts'
+import { cloneTemplate } from '../test/helpers/template.ts'
+
+const PRODUCTS = 50
+const USERS = 10
+const CLIENTS = 16
+
+/** What became of a request: its status (0 when the connection broke) and how long that took. */
+export interface Answer { status: number, ms: number, retryAfter: string | undefined }
+
+export interface Target {
+  port: number
+  /** An access token of one of its users. */
+  token: () => string
+  /** One request of the mix: two lists, two single products, one order of five. */
+  any: () => Promise<Answer>
+  /** What clients that ask again as soon as they are answered get, a second. */
+  sustain: (seconds: number) => Promise<number>
+  /** Sends so many a second, evenly, whether or not earlier ones have been answered; gives each answer to `use`. */
+  at: (rate: number, seconds: number, use: (answer: Answer) => void) => Promise<void>
+  /** A field of /proc/PID/status, in MB. */
+  memory: (field?: 'VmRSS' | 'VmHWM') => number
+  close: () => Promise<void>
+}
+
+/** Starts the service in production mode, with products and users. */
+export async function startTarget (env: Record<string, string> = {}): Promise<Target> {
+  const database = await cloneTemplate()
+  const port = await freePort()
+  const JWT_PRIVATE_KEY = String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  const service = spawn('kit/serve', [], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), DATABASE_URL: database.url, JWT_PRIVATE_KEY, LOG_LEVEL: 'warn', RATE_LIMIT_MAX: '1000000000', AUTH_RATE_LIMIT_MAX: '1000000', SHUTDOWN_DELAY_MS: '0', ...env }
+  })
+  process.once('exit', () => service.kill('SIGKILL'))
+  const agent = new Agent({ keepAlive: true, maxSockets: 2_000 })
+  while (!await answers(`http://127.0.0.1:${port}/health/ready`, 200)) {
+    if (service.exitCode !== null) throw new Error('the service ended')
+    await sleep(100)
+  }
+  const products = await makeProducts(database.url)
+  const tokens = await Promise.all(Array.from({ length: USERS }, () => signUp(port)))
+
+  function any (): Promise<Answer> {
+    const pick = Math.random()
+    const product = oneOf(products)
+    if (pick < 0.4) return send('GET', '/products?limit=20')
+    if (pick < 0.8) return send('GET', `/products/${product}`)
+    return send('POST', '/orders', oneOf(tokens), JSON.stringify({ items: [{ productId: product, quantity: 1 }] }))
+  }
+
+  function send (method: string, path: string, token?: string, body?: string): Promise<Answer> {
+    const began = performance.now()
+    return new Promise(resolve => {
+      const headers = { ...token ? { authorization: `Bearer ${token}` } : {}, ...body ? { 'content-type': 'application/json', 'content-length': body.length } : {} }
+      const sent = request({ agent, port, host: '127.0.0.1', method, path, headers }, response => {
+        response.resume()
+        response.once('end', () => resolve({ status: response.statusCode ?? 0, ms: performance.now() - began, retryAfter: response.headers['retry-after'] }))
+      })
+      sent.once('error', () => resolve({ status: 0, ms: performance.now() - began, retryAfter: undefined }))
+      sent.end(body)
+    })
+  }
+
+  async function sustain (seconds: number): Promise<number> {
+    let answered = 0
+    const until = performance.now() + seconds * 1000
+    await Promise.all(Array.from({ length: CLIENTS }, async () => {
+      while (performance.now() < until) if ((await any()).status < 300) answered++
+    }))
+    return answered / seconds
+  }
+
+  async function at (rate: number, seconds: number, use: (answer: Answer) => void): Promise<void> {
+    const sent: Promise<void>[] = []
+    const began = performance.now()
+    for (let elapsed = 0; elapsed < seconds * 1000; elapsed = performance.now() - began) {
+      while (sent.length < elapsed * rate / 1000) sent.push(any().then(use))
+      await sleep(1)
+    }
+    await Promise.all(sent)
+  }
+
+  return {
+    port,
+    token: () => oneOf(tokens),
+    any,
+    sustain,
+    at,
+    memory: (field = 'VmRSS') => Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${service.pid}/status`, 'utf8'))?.[1]) / 1024),
+    close: async () => {
+      agent.destroy()
+      service.kill('SIGTERM')
+      if (service.exitCode === null) await new Promise(resolve => service.once('exit', resolve))
+      await database.close()
+    }
+  }
+}
+
+async function makeProducts (connectionString: string): Promise<string[]> {
+  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString }) })
+  const ids = Array.from({ length: PRODUCTS }, () => randomUUID())
+  await prisma.product.createMany({ data: ids.map((id, n) => ({ id, sku: `BENCH-${n}`, name: `Product ${n}`, description: 'For the bench.', priceAmount: 1999, priceCurrency: 'EUR', stock: 100_000_000 })) })
+  await prisma.$disconnect()
+  return ids
+}
+
+async function signUp (port: number): Promise<string> {
+  const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
+  const post = async (path: string, body: object): Promise<{ accessToken: string }> => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+    return await response.json() as { accessToken: string }
+  }
+  await post('/auth/register', { ...credentials, name: 'Bench' })
+  return (await post('/auth/login', credentials)).accessToken
+}
+
+function oneOf (values: string[]): string {
+  return values[Math.floor(Math.random() * values.length)] ?? ''
+}
