@@ -15,7 +15,7 @@ const MIB = 1024 * 1024
 
 const inspector = await freePort()
 const target = await startTarget({ NODE_OPTIONS: `--inspect=127.0.0.1:${inspector}` })
-const collect = await connectInspector()
+const { collect, disconnect } = await connectInspector()
 const streams = Array.from({ length: STREAMS }, () => request({ port: target.port, host: '127.0.0.1', path: '/orders/events', headers: { authorization: `Bearer ${target.token()}` } }, response => response.resume()).on('error', () => {}).end())
 
 const rate = await target.sustain(5) / 2
@@ -34,29 +34,31 @@ for (let part = 1; part <= 5; part++) {
 const end = await collect()
 const growth = (end / warm - 1) * 100
 for (const stream of streams) stream.destroy()
+// The service would wait for its debugger.
+disconnect()
 await target.close()
 
 const failed = [...statuses].filter(([status]) => status === 0 || status >= 300)
 say(`heap after garbage collection: ${mib(warm)} warm, ${mib(end)} at the end, ${growth.toFixed(1)} %; ${[...statuses].map(([status, n]) => `${n} × ${status}`).join(', ')}`)
 if (growth > limit || failed.length > 0) process.exitCode = 1
 
-/** @returns what has the service collect its garbage and gives the bytes of its heap that are in use */
-async function connectInspector (): Promise<() => Promise<number>> {
+/** @returns `collect`, which has the service collect its garbage and gives the bytes of its heap that are in use */
+async function connectInspector (): Promise<{ collect: () => Promise<number>, disconnect: () => void }> {
   const [{ webSocketDebuggerUrl }] = await (await fetch(`http://127.0.0.1:${inspector}/json/list`)).json() as [{ webSocketDebuggerUrl: string }]
   const socket = new WebSocket(webSocketDebuggerUrl)
   await once(socket, 'open')
-  socket.on('close', () => {})
   let id = 0
   const call = async (method: string): Promise<{ usedSize: number }> => {
     socket.send(JSON.stringify({ id: ++id, method }))
     const [answer] = await once(socket, 'message') as [Buffer]
     return (JSON.parse(String(answer)) as { result: { usedSize: number } }).result
   }
-  return async () => {
+  const collect = async () => {
     // What is let go by finalizers is collected by the next.
     for (let n = 0; n < 3; n++) await call('HeapProfiler.collectGarbage')
     return (await call('Runtime.getHeapUsage')).usedSize
   }
+  return { collect, disconnect: () => socket.close() }
 }
 
 function mib (bytes: number): string {

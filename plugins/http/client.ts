@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { channel } from 'node:diagnostics_channel'
 import type { lookup } from 'node:dns'
 import type { FastifyBaseLogger } from 'fastify'
 import type { TSchema } from 'typebox'
@@ -29,6 +30,8 @@ export interface Client {
   destroy: () => Promise<void>
 }
 
+/** What became of each call: `{ origin, outcome, durationMs }`, for metrics. */
+const calls = channel('keel:http-call')
 const CONNECT_TIMEOUT_MS = 3_000
 const MAX_BYTES = 1024 * 1024
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
@@ -53,6 +56,8 @@ export function createClient ({ config, log, resolve }: ClientOptions): Client {
     const dispatcher = isUntrusted ? agents.untrusted : agents.trusted
     const limit = new Limit(name, { deadline: call.deadline ?? from.deadline, signal: call.signal }, call.timeoutMs ?? config.HTTP_TIMEOUT_MS)
     const entry = { name }
+    const began = performance.now()
+    let outcome = 'done'
     underWay.add(entry)
     try {
       const answer = await withRetries(async () => {
@@ -62,9 +67,14 @@ export function createClient ({ config, log, resolve }: ClientOptions): Client {
         })
       }, { isIdempotent, budget: origin.budget, limit })
       return schema === undefined ? answer : { ...answer, body: fitting(schema, answer.body, name) }
+    } catch (error) {
+      outcome = error instanceof HttpCallError ? error.code : 'ABORTED'
+      throw error
     } finally {
       underWay.delete(entry)
       limit.end()
+      // Users can name any number of origins: as a label they are one.
+      if (calls.hasSubscribers) calls.publish({ origin: isUntrusted ? 'untrusted' : url.origin, outcome, durationMs: performance.now() - began })
     }
   }
 

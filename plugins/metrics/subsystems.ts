@@ -5,6 +5,7 @@ import { gauge } from './http.ts'
 
 const BACKLOG_TIMEOUT_MS = 1_000
 const JOB_SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300]
+const CALL_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const QUERY_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
 
 /** What the other plugins do, from their decorators and the channels that they publish on. Each may be missing. */
@@ -14,6 +15,7 @@ export function observeSubsystems (fastify: FastifyInstance, registry: Registry)
   const attempts = new Counter({ name: 'jobs_total', help: 'Attempts at jobs, by how they ended: done, retry, dead', labelNames: ['queue', 'outcome'], registers })
   const seconds = new Histogram({ name: 'job_duration_seconds', help: 'Attempts at jobs', labelNames: ['queue'], buckets: JOB_SECONDS, registers })
   const logins = new Counter({ name: 'logins_total', help: 'Attempts to sign in, by how they ended: done, refused, throttled, busy, error', labelNames: ['outcome'], registers })
+  const calls = new Histogram({ name: 'http_client_call_duration_seconds', help: 'Calls of other services, retries and all, by how they ended: done, or the code of the error', labelNames: ['origin', 'outcome'], buckets: CALL_SECONDS, registers })
 
   // For Prometheus a rise from nothing is no rise.
   for (const outcome of ['done', 'refused', 'throttled', 'busy', 'error']) logins.inc({ outcome }, 0)
@@ -23,6 +25,10 @@ export function observeSubsystems (fastify: FastifyInstance, registry: Registry)
       const { queue, outcome, durationMs } = message as { queue: string, outcome: string, durationMs: number }
       attempts.inc({ queue, outcome })
       seconds.observe({ queue }, durationMs / 1000)
+    },
+    'keel:http-call': message => {
+      const { origin, outcome, durationMs } = message as { origin: string, outcome: string, durationMs: number }
+      calls.observe({ origin, outcome }, durationMs / 1000)
     },
     'keel:login': message => logins.inc({ outcome: (message as { outcome: string }).outcome })
   }

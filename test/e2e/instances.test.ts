@@ -67,7 +67,7 @@ t.test('it makes no difference which process answers', options, async t => {
 })
 
 t.test('one that is stopped under load fails no request and loses no event', options, async t => {
-  const { url, a, ready, DATABASE_URL, productId, newUser } = await pair(t, { SHUTDOWN_DELAY_MS: '1500', SHUTDOWN_GRACE_MS: '60000' })
+  const { url, a, ready, DATABASE_URL, productId, newUser } = await pair(t, { SHUTDOWN_DELAY_MS: '6000', SHUTDOWN_GRACE_MS: '60000' })
   const users = await Promise.all([newUser(), newUser()])
   const over = new AbortController()
   const failed: string[] = []

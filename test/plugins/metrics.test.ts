@@ -6,6 +6,7 @@ import t from 'tap'
 import { bearer, buildApp, registered } from '../helpers/app.ts'
 import { until } from '../helpers/jobs.ts'
 import { freePort } from '../helpers/process.ts'
+import { startUpstream } from '../helpers/upstream.ts'
 
 const METRICS_TOKEN = 'a-token-for-metrics'
 
@@ -45,6 +46,23 @@ t.test('whatever no route answers is one series for each status, by whatever met
   t.same(counts, [
     'http_request_duration_seconds_count{method="unknown",route="unknown",status="404"} 54',
     'http_request_duration_seconds_count{method="unknown",route="unknown",status="405"} 1'
+  ])
+})
+
+t.test('calls of other services are timed by origin and outcome; origins that users name are one', async (t) => {
+  const upstream = await startUpstream(t)
+  const app = await buildApp(t, { HTTP_UNTRUSTED_ALLOW: ['127.0.0.1'] })
+  await app.http.request({ url: `${upstream.url}/things/1` })
+  upstream.answer = (_request, response) => response.writeHead(404).end()
+  await t.rejects(app.http.request({ url: upstream.url }), { code: 'UPSTREAM_STATUS' })
+  await t.rejects(app.http.request({ url: upstream.url, isUntrusted: true }), { code: 'UPSTREAM_STATUS' })
+  await t.rejects(app.http.request({ url: upstream.url, signal: AbortSignal.abort() }))
+  const counts = (await scrape(app)).match(/^http_client_call_duration_seconds_count.*/gm)
+  t.same(counts?.sort(), [
+    `http_client_call_duration_seconds_count{origin="${upstream.url}",outcome="ABORTED"} 1`,
+    `http_client_call_duration_seconds_count{origin="${upstream.url}",outcome="UPSTREAM_STATUS"} 1`,
+    `http_client_call_duration_seconds_count{origin="${upstream.url}",outcome="done"} 1`,
+    'http_client_call_duration_seconds_count{origin="untrusted",outcome="UPSTREAM_STATUS"} 1'
   ])
 })
 
