@@ -10,7 +10,7 @@ import { document, operations, type Operation } from './document.ts'
 import { learn, learnRequest, remember } from './known.ts'
 import { requestsFor, type Caller, type Generated } from './requests.ts'
 
-const count = Number(process.env.FUZZ_REQUESTS ?? 700)
+const count = Number(process.env.FUZZ_REQUESTS ?? 500)
 const seed = Number(process.env.FUZZ_SEED ?? randomInt(2 ** 31))
 /** Their success would end the sessions that the others need: test/routes/sessions.test.ts has it. */
 const ENDING = new Set(['endOwnSession', 'changeOwnPassword'])
