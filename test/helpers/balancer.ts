@@ -1,5 +1,6 @@
 import { Agent, createServer, request, type IncomingMessage } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { answers } from './process.ts'
@@ -7,8 +8,8 @@ import { answers } from './process.ts'
 const PROBE_MS = 100
 
 /**
- * A balancer in front of several processes: in turn those whose /health/ready says so. It sends
- * nothing twice: what a process does not answer is a 502. Ends with the test.
+ * A balancer in front of several processes: in turn those whose /health/ready says so. Where nobody listens
+ * it goes to the next; it sends nothing twice: what a process does not answer is a 502. Ends with the test.
  */
 export async function createBalancer (t: Test, targets: string[]): Promise<{ url: string, ready: () => string[] }> {
   let ready = targets
@@ -28,15 +29,23 @@ export async function createBalancer (t: Test, targets: string[]): Promise<{ url
   const toTarget = ({ method, url, headers }: IncomingMessage, agent: Agent | undefined) => request(new URL(url ?? '/', next()), { method, headers, agent })
 
   const sockets = new Set<Socket>()
-  const server = createServer((incoming, outgoing) => {
-    const forwarded = toTarget(incoming, agent)
-    forwarded.on('response', response => {
-      outgoing.writeHead(response.statusCode ?? 502, response.headers)
-      response.on('error', () => outgoing.destroy()).pipe(outgoing)
-    })
-    forwarded.on('error', () => outgoing.headersSent ? outgoing.destroy() : outgoing.writeHead(502).end())
-    outgoing.on('close', () => { if (!outgoing.writableFinished) forwarded.destroy() })
-    incoming.pipe(forwarded)
+  const server = createServer(async (incoming, outgoing) => {
+    const body = await buffer(incoming)
+    const forward = (others: number) => {
+      const forwarded = toTarget(incoming, agent)
+      forwarded.on('response', response => {
+        outgoing.writeHead(response.statusCode ?? 502, response.headers)
+        response.on('error', () => outgoing.destroy()).pipe(outgoing)
+      })
+      forwarded.on('error', (error: NodeJS.ErrnoException) => {
+        if (outgoing.headersSent) outgoing.destroy()
+        else if (error.code === 'ECONNREFUSED' && others > 0) forward(others - 1)
+        else outgoing.writeHead(502).end()
+      })
+      outgoing.on('close', () => { if (!outgoing.writableFinished) forwarded.destroy() })
+      forwarded.end(body)
+    }
+    forward(targets.length - 1)
   })
   server.on('upgrade', (incoming, socket: Socket) => {
     const forwarded = toTarget(incoming, undefined)
