@@ -31,6 +31,9 @@ const Health = Type.Object({
 async function health (fastify: FastifyInstance) {
   const checks = new Map<string, HealthCheck>()
   fastify.decorate('addHealthCheck', (name, check) => { checks.set(name, check) })
+  const runAll = () => Promise.all([...checks].map(([name, check]) => run(name, check)))
+  // Probes at the same time share one: anyone may ask, as often as they like.
+  let running: ReturnType<typeof runAll> | undefined
   fastify.addSchema(Health)
   const config = { public: true, rateLimit: false as const, essential: true }
   const healthRef = Type.Unsafe<{ status: string, checks?: object }>({ $ref: 'Health#' })
@@ -53,7 +56,7 @@ async function health (fastify: FastifyInstance) {
       response: { 200: healthRef, 503: healthRef }
     }
   }, async (request, reply) => {
-    const results = await Promise.all([...checks].map(([name, check]) => run(name, check)))
+    const results = await (running ??= runAll().finally(() => { running = undefined }))
     const status = results.every(([, result]) => result.status === 'ok') ? 'ok' : 'unavailable'
     for (const [name, { detail }] of results) if (detail !== undefined) request.log.warn({ check: name, detail }, 'not ready')
     reply.header('cache-control', 'no-store').code(status === 'ok' ? 200 : 503)

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { connectionProblem } from '../../prisma/migrate.ts'
 import type { Origin } from '../../server/trace.ts'
 import { createConnection } from './connection.ts'
 import { backlog, countQueues } from './counts.ts'
@@ -25,7 +24,7 @@ const HAND_BACK_MS = 2_000
 
 /** Sends jobs, and unless ROLE is `web` runs them. */
 async function jobs (fastify: FastifyInstance) {
-  const { config, log, prisma, databaseUrl, shutdown } = fastify
+  const { config, log, prisma, databaseUrl, probeDatabase, shutdown } = fastify
   const schema = jobsSchema(databaseUrl)
   const works = config.ROLE !== 'web'
   const defined = new Map<string, Job>()
@@ -93,9 +92,7 @@ async function jobs (fastify: FastifyInstance) {
   })
 
   async function health (): Promise<{ ok: boolean, detail?: string }> {
-    const state = await jobsSchemaState(sql => prisma.$queryRawUnsafe(sql), schema).catch(error => {
-      throw new Error(connectionProblem(error, databaseUrl) ?? 'the tables of the jobs cannot be read')
-    })
+    const state = await jobsSchemaState(probeDatabase, schema)
     // A release that runs goes on while the next one's tables are there already.
     if (state === 'newer' && connection.problem() === undefined) return { ok: true }
     if (state === 'newer') return { ok: false, detail: 'the tables of the jobs are of a later release' }

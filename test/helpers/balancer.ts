@@ -25,30 +25,36 @@ export async function createBalancer (t: Test, targets: string[]): Promise<{ url
       await sleep(PROBE_MS)
     }
   })()
-  const next = () => ready[turn++ % ready.length] ?? ''
-  const toTarget = ({ method, url, headers }: IncomingMessage, agent: Agent | undefined) => request(new URL(url ?? '/', next()), { method, headers, agent })
+  const next = (tried: string[]) => {
+    const untried = [ready, targets].map(some => some.filter(target => !tried.includes(target)))
+    const left = untried.find(some => some.length > 0) ?? []
+    return left[turn++ % left.length]
+  }
+  const toTarget = ({ method, url, headers }: IncomingMessage, target: string | undefined, agent?: Agent) => request(new URL(url ?? '/', target), { method, headers, agent })
 
   const sockets = new Set<Socket>()
   const server = createServer(async (incoming, outgoing) => {
     const body = await buffer(incoming)
-    const forward = (others: number) => {
-      const forwarded = toTarget(incoming, agent)
+    const forward = (tried: string[]) => {
+      const target = next(tried)
+      if (target === undefined) return outgoing.writeHead(502).end()
+      const forwarded = toTarget(incoming, target, agent)
       forwarded.on('response', response => {
         outgoing.writeHead(response.statusCode ?? 502, response.headers)
         response.on('error', () => outgoing.destroy()).pipe(outgoing)
       })
       forwarded.on('error', (error: NodeJS.ErrnoException) => {
         if (outgoing.headersSent) outgoing.destroy()
-        else if (error.code === 'ECONNREFUSED' && others > 0) forward(others - 1)
+        else if (error.code === 'ECONNREFUSED') forward([...tried, target])
         else outgoing.writeHead(502).end()
       })
       outgoing.on('close', () => { if (!outgoing.writableFinished) forwarded.destroy() })
       forwarded.end(body)
     }
-    forward(targets.length - 1)
+    forward([])
   })
   server.on('upgrade', (incoming, socket: Socket) => {
-    const forwarded = toTarget(incoming, undefined)
+    const forwarded = toTarget(incoming, next([]))
     forwarded.on('upgrade', (response, other: Socket) => {
       socket.write(`HTTP/1.1 101 Switching Protocols\r\n${response.rawHeaders.map((text, index) => text + (index % 2 === 0 ? ': ' : '\r\n')).join('')}\r\n`)
       for (const [one, two] of [[socket, other], [other, socket]] as const) one.on('error', () => {}).on('close', () => two.destroy()).pipe(two)

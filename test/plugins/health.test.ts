@@ -1,5 +1,6 @@
 import t from 'tap'
 import { bearer, buildApp } from '../helpers/app.ts'
+import { until } from '../helpers/jobs.ts'
 
 const METRICS_TOKEN = 'a-token-for-metrics'
 
@@ -57,4 +58,28 @@ t.test('a database that is away makes the service not ready, without its address
   t.equal(response.json().checks.database.status, 'unavailable')
   t.notMatch(response.body, /hunter2/)
   t.equal((await app.inject('/products')).statusCode, 503, 'and what needs it answers 503')
+})
+
+t.test('a service whose connections are all in use is busy, and ready', { skip: !process.env.TEST_DATABASE_URL && 'TEST_DATABASE_URL is not set' }, async (t) => {
+  const app = await buildApp(t, { DATABASE_POOL_MAX: 1 })
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+  const held = app.prisma.$transaction(async () => { begin(); await released })
+  await begun
+  const waiting = app.prisma.$queryRaw`SELECT 1`.then(() => {})
+  await until(() => app.databasePool.waitingCount === 1)
+  t.equal((await app.inject('/health/ready')).statusCode, 200)
+  release()
+  await Promise.all([held, waiting])
+})
+
+t.test('probes that come together are answered by one look', async (t) => {
+  let looks = 0
+  const app = await buildApp(t, {}, app => app.addHealthCheck('counted', async () => { looks++; return { ok: true } }))
+  const responses = await Promise.all(Array.from({ length: 20 }, () => app.inject('/health/ready')))
+  t.same(new Set(responses.map(({ statusCode }) => statusCode)), new Set([200]))
+  t.ok(looks < 20)
+  const before = looks
+  await app.inject('/health/ready')
+  t.equal(looks, before + 1, 'and the next by another')
 })
