@@ -50,7 +50,8 @@ t.test('a second signal ends it at once', async t => {
   const answer = fetch(`${service.url}/trouble/never`).catch((error: unknown) => error)
   await until(() => /never begins/.test(service.output()))
   const stopped = service.stop('SIGTERM')
-  // The same signal within half a second is npm's copy of the first (kit/signals.ts).
+  await until(async () => !await answers(`${service.url}/health/ready`, 200))
+  // It has come, and the same signal within half a second would be npm's copy of it (kit/signals.ts).
   await sleep(600)
   void service.stop('SIGTERM')
   t.equal((await stopped).code, 1)
