@@ -3,12 +3,13 @@
 // guarded by a valid token, in turn. The request with a token is longer: public is measured with it, too.
 // Rates depend on what else the machine does; CPU time of the server a request does so much less.
 import { spawn } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import app from '../app.ts'
 import { loadConfig } from '../plugins/config/index.ts'
 import { serverOptions } from '../server.ts'
+import { median } from './statistics.ts'
+import { newPrivateKey } from '../test/helpers/keys.ts'
 
 const CONNECTIONS = 32
 const BODY_END = '}'
@@ -21,7 +22,7 @@ else await serve()
 
 /** The server's side: says where it listens, and at each message how much CPU time it has used. */
 async function serve (): Promise<void> {
-  const privateKey = String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  const privateKey = newPrivateKey()
   // No route here needs the database; Prisma connects when it is used.
   const config = loadConfig({ NODE_ENV: 'production', LOG_LEVEL: 'silent', DATABASE_URL: 'postgresql://127.0.0.1:1/none', JWT_PRIVATE_KEY: privateKey, RATE_LIMIT_MAX: '1000000000' })
   const fastify = Fastify(serverOptions(config)) as unknown as FastifyInstance
@@ -100,8 +101,4 @@ async function load (port: number, request: Buffer, seconds: number): Promise<nu
   await promise
   for (const socket of sockets) socket.destroy()
   return count
-}
-
-function median (values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 }

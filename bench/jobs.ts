@@ -3,7 +3,6 @@
 // database) on that server. Throughput is from the first job's start to the last one's
 // settlement, the queue being full beforehand; latency from before the job is sent, on an idle
 // queue, to the begin of its handler; send is the time of sending alone.
-import { generateKeyPairSync } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
@@ -13,6 +12,8 @@ import { applyJobsSchema } from '../plugins/jobs/schema.ts'
 import { createEphemeral } from '../prisma/engine/embedded.ts'
 import { applyMigrations } from '../prisma/migrate.ts'
 import { serverOptions } from '../server.ts'
+import { quantile } from './statistics.ts'
+import { newPrivateKey } from '../test/helpers/keys.ts'
 
 const count = Number(process.argv[2] ?? 20_000)
 const LATENCIES = 200
@@ -52,13 +53,13 @@ await jobs.send('bench', { n: -1 })
 while (await open() > 0) await sleep(20)
 const seconds = (performance.now() - firstAt) / 1000
 
-const at = (values: number[], part: number) => (values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * part)] ?? NaN).toFixed(1)
+const at = (values: number[], part: number) => quantile(values, part).toFixed(1)
 process.stdout.write(`${embedded ? 'embedded' : 'PostgreSQL'}: ${started} jobs in ${seconds.toFixed(2)} s, ${Math.round(started / seconds)} jobs/s; latency when idle p50 ${at(latencies, 0.5)} ms, p99 ${at(latencies, 0.99)} ms; send p50 ${at(sends, 0.5)} ms\n`)
 await fastify.close()
 await embedded?.close()
 
 async function build (): Promise<FastifyInstance> {
-  const privateKey = String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  const privateKey = newPrivateKey()
   const config = loadConfig({ NODE_ENV: 'test', LOG_LEVEL: 'warn', ROLE: 'all', DATABASE_URL, JWT_PRIVATE_KEY: privateKey })
   const fastify = Fastify(serverOptions(config)) as unknown as FastifyInstance
   await fastify.register(app, { config })

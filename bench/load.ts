@@ -1,17 +1,20 @@
 // What the benches of load share: one process as production has it, on a database of its own, and a mix of requests to it.
 import { spawn } from 'node:child_process'
-import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../prisma/generated/client.ts'
+import { signUp } from '../test/helpers/first-order.ts'
+import { newPrivateKey } from '../test/helpers/keys.ts'
 import { answers, freePort } from '../test/helpers/process.ts'
 import { cloneTemplate } from '../test/helpers/template.ts'
 
 const PRODUCTS = 50
 const USERS = 10
-const CLIENTS = 16
+/** Who ask in a row. */
+export const CLIENTS = 16
 
 /** What became of a request: its status (0 when the connection broke) and how long that took. */
 export interface Answer { status: number, ms: number, retryAfter: string | undefined }
@@ -20,9 +23,7 @@ export interface Target {
   port: number
   /** An access token of one of its users. */
   token: () => string
-  /** One request of the mix: two lists, two single products, one order of five. */
-  any: () => Promise<Answer>
-  /** What clients that ask again as soon as they are answered get, a second. */
+  /** What CLIENTS that ask again as soon as they are answered get, a second. */
   sustain: (seconds: number) => Promise<number>
   /** Sends so many a second, evenly, whether or not earlier ones have been answered; gives each answer to `use`. */
   at: (rate: number, seconds: number, use: (answer: Answer) => void) => Promise<void>
@@ -35,10 +36,9 @@ export interface Target {
 export async function startTarget (env: Record<string, string> = {}): Promise<Target> {
   const database = await cloneTemplate()
   const port = await freePort()
-  const JWT_PRIVATE_KEY = String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
   const service = spawn('kit/serve', [], {
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), DATABASE_URL: database.url, JWT_PRIVATE_KEY, LOG_LEVEL: 'warn', RATE_LIMIT_MAX: '1000000000', AUTH_RATE_LIMIT_MAX: '1000000', SHUTDOWN_DELAY_MS: '0', ...env }
+    env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), DATABASE_URL: database.url, JWT_PRIVATE_KEY: newPrivateKey(), LOG_LEVEL: 'warn', RATE_LIMIT_MAX: '1000000000', AUTH_RATE_LIMIT_MAX: '1000000', SHUTDOWN_DELAY_MS: '0', ...env }
   })
   process.once('exit', () => service.kill('SIGKILL'))
   const agent = new Agent({ keepAlive: true, maxSockets: 2_000 })
@@ -47,8 +47,9 @@ export async function startTarget (env: Record<string, string> = {}): Promise<Ta
     await sleep(100)
   }
   const products = await makeProducts(database.url)
-  const tokens = await Promise.all(Array.from({ length: USERS }, () => signUp(port)))
+  const tokens = (await Promise.all(Array.from({ length: USERS }, () => signUp(`http://127.0.0.1:${port}`)))).map(({ token }) => token)
 
+  /** One request of the mix: two lists, two single products, one order of five. */
   function any (): Promise<Answer> {
     const pick = Math.random()
     const product = oneOf(products)
@@ -92,7 +93,6 @@ export async function startTarget (env: Record<string, string> = {}): Promise<Ta
   return {
     port,
     token: () => oneOf(tokens),
-    any,
     sustain,
     at,
     memory: (field = 'VmRSS') => Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${service.pid}/status`, 'utf8'))?.[1]) / 1024),
@@ -111,16 +111,6 @@ async function makeProducts (connectionString: string): Promise<string[]> {
   await prisma.product.createMany({ data: ids.map((id, n) => ({ id, sku: `BENCH-${n}`, name: `Product ${n}`, description: 'For the bench.', priceAmount: 1999, priceCurrency: 'EUR', stock: 100_000_000 })) })
   await prisma.$disconnect()
   return ids
-}
-
-async function signUp (port: number): Promise<string> {
-  const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
-  const post = async (path: string, body: object): Promise<{ accessToken: string }> => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
-    return await response.json() as { accessToken: string }
-  }
-  await post('/auth/register', { ...credentials, name: 'Bench' })
-  return (await post('/auth/login', credentials)).accessToken
 }
 
 function oneOf (values: string[]): string {

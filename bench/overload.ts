@@ -3,14 +3,15 @@
 // for SECONDS. Says how the accepted ones fared, how /health/live answered meanwhile, and what became of the memory.
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startTarget, type Answer } from './load.ts'
+import { CLIENTS, startTarget, type Answer } from './load.ts'
+import { quantile } from './statistics.ts'
 
 const seconds = Number(process.argv[2] ?? 30)
 const times = Number(process.argv[3] ?? 10)
 
 const target = await startTarget()
 const sustained = await target.sustain(10)
-say(`sustained by 16 clients: ${Math.round(sustained)} requests a second`)
+say(`sustained by ${CLIENTS} clients: ${Math.round(sustained)} requests a second`)
 const normal = await measure(sustained / 2, 10)
 say(`at half of it: ${summary(normal)}`)
 const before = target.memory()
@@ -41,10 +42,6 @@ function watchHealth (): { stop: () => number[] } {
 
 function accepted (answers: Answer[]): number[] {
   return answers.filter(({ status }) => status < 300 && status > 0).map(({ ms }) => ms)
-}
-
-function quantile (values: number[], part: number): number {
-  return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * part)] ?? NaN
 }
 
 function summary (answers: Answer[]): string {

@@ -8,6 +8,7 @@ import { PrismaClient } from '../prisma/generated/client.ts'
 import { applyMigrations } from '../prisma/migrate.ts'
 import { MAX_LIMIT } from '../services/pagination.ts'
 import { listProducts, productSorts } from '../services/products.ts'
+import { median } from './statistics.ts'
 
 const server = process.env.BENCH_DATABASE_URL
 if (!server) throw new Error('BENCH_DATABASE_URL is not set')
@@ -93,8 +94,4 @@ async function sql (url: string, text: string, values: unknown[] = []): Promise<
   } finally {
     await client.end()
   }
-}
-
-function median (values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 }

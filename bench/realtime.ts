@@ -4,7 +4,7 @@
 // for each client (`ulimit -n`). Memory is of the service's process, after a collection of garbage.
 // A time begins before the event is inserted, and ends when the last byte is there: it has the commit in it.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PrismaPg } from '@prisma/adapter-pg'
@@ -15,6 +15,7 @@ import { PrismaClient } from '../prisma/generated/client.ts'
 import { serverOptions } from '../server.ts'
 import { inTransaction } from '../services/database.ts'
 import { recordEvent } from '../services/events.ts'
+import { newPrivateKey } from '../test/helpers/keys.ts'
 import { cloneTemplate } from '../test/helpers/template.ts'
 
 /** How a kind of client begins: what it sends at first, what shows that it follows, and settings of the service. */
@@ -131,7 +132,7 @@ function start (role: string, env: Record<string, string>): Process {
 /** The service: says where it listens and how much memory it has. */
 async function serve (): Promise<void> {
   const { url, kind = '', clients } = process.env
-  const privateKey = String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  const privateKey = newPrivateKey()
   const loaded = loadConfig({ NODE_ENV: 'production', LOG_LEVEL: 'silent', DATABASE_URL: url, JWT_PRIVATE_KEY: privateKey, RATE_LIMIT_MAX: '1000000000' })
   const config = { ...loaded, ...kinds[kind]?.config }
   const fastify = Fastify(serverOptions(config)) as unknown as FastifyInstance

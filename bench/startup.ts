@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { answers, freePort } from '../test/helpers/process.ts'
+import { median } from './statistics.ts'
 
 const root = join(import.meta.dirname, '..')
 const runs = Number(process.argv[2] ?? 5)
@@ -72,8 +73,4 @@ function servicePid (pid: number): number {
 
 function residentOf (pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
-}
-
-function median (values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 }

@@ -36,14 +36,14 @@ export const buildValidator: BuildValidator = (externalSchemas) => {
   const full = fullFactory(externalSchemas, { customOptions: { ...options, allErrors: true } })
   const context = JSON.stringify(externalSchemas)
   return (route) => {
-    const { httpPart, ...rest } = route as unknown as { httpPart?: string, schema: Schema }
-    return compiled(rest.schema, `${httpPart} ${context}`, () => build(httpPart, rest))
+    const { httpPart, schema } = route as unknown as { httpPart?: string, schema: Schema }
+    return compiled(schema, `${httpPart} ${context}`, () => build(httpPart, schema))
   }
 
-  function build (httpPart: string | undefined, rest: { schema: Schema }): Validator {
+  function build (httpPart: string | undefined, given: Schema): Validator {
     // Node gives header names in lower case; Fastify spells schemas so only for its own compiler.
-    const schema = httpPart === 'headers' ? lowerCased(rest.schema) : rest.schema
-    const check = quick({ ...rest, schema })
+    const schema = httpPart === 'headers' ? lowerCased(given) : given
+    const check = quick({ schema } as never)
     // Compiled when the first input fails: it takes memory, and most routes never need it.
     let explain: typeof check | undefined
     const convert = httpPart === 'body' ? undefined : converter(schema)
@@ -52,7 +52,7 @@ export const buildValidator: BuildValidator = (externalSchemas) => {
       if (check(data) as boolean) return true
       result.errors = check.errors
       if (isSmall(data)) {
-        explain ??= full({ ...rest, schema })
+        explain ??= full({ schema } as never)
         if (!(explain(data) as boolean)) result.errors = explain.errors
       }
       return false

@@ -1,7 +1,7 @@
 // Two processes of the service on one PostgreSQL: what is promised of one holds for both.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { logIn } from '../helpers/first-order.ts'
+import { logIn, signUp } from '../helpers/first-order.ts'
 import { call, copyOfCheckout, startService, type Service } from '../helpers/process.ts'
 import { plainDatabase } from '../prisma/project.ts'
 
@@ -10,13 +10,12 @@ const server = process.env.TEST_DATABASE_URL ?? ''
 t.test('two processes on one database', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, async (t) => {
   const DATABASE_URL = await plainDatabase(t, server)
   const folder = copyOfCheckout(t)
+  const env = { DATABASE_URL, OVERLOAD_POOL_WAIT_MS: '0', OVERLOAD_LOOP_DELAY_MS: '0' }
   // The first migrates and seeds; the second finds it done.
-  const first = await startService(t, folder, { DATABASE_URL, OVERLOAD_POOL_WAIT_MS: '0', OVERLOAD_LOOP_DELAY_MS: '0' })
-  const services = [first, await startService(t, folder, { DATABASE_URL, OVERLOAD_POOL_WAIT_MS: '0', OVERLOAD_LOOP_DELAY_MS: '0' })]
+  const first = await startService(t, folder, env)
+  const services = [first, await startService(t, folder, env)]
   const admin = await logIn(first.url, { email: 'admin@example.com', password: 'keel-development' })
-  const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
-  await call(`${first.url}/auth/register`, { body: { ...credentials, name: 'Ada' } })
-  const token = await logIn(first.url, credentials)
+  const { token } = await signUp(first.url)
 
   const newProduct = async (stock: number): Promise<string> => {
     const body = { sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1999, currency: 'EUR' }, stock }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { logIn } from '../helpers/first-order.ts'
+import { logIn, signUp } from '../helpers/first-order.ts'
 import { call, copyOfCheckout, startService } from '../helpers/process.ts'
 import { openEvents } from '../helpers/sse.ts'
 import { plainDatabase, rows } from '../prisma/project.ts'
@@ -14,8 +14,7 @@ const AT_ONCE = 10
 /** A product with plenty in stock, and a user who can order it: through the service at `url`. */
 async function customer (url: string) {
   const admin = await logIn(url, { email: 'admin@example.com', password: 'keel-development' })
-  const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
-  await call(`${url}/auth/register`, { body: { ...credentials, name: 'Ada' } })
+  const { token: _, ...credentials } = await signUp(url)
   const body = { sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1999, currency: 'EUR' }, stock: 1_000_000 }
   const { body: { id: productId } } = await call(`${url}/products`, { token: admin, body })
   const order = async (at: string, token: string): Promise<string> => (await call(`${at}/orders`, { token, body: { items: [{ productId, quantity: 1 }] } })).body.id

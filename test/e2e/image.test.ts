@@ -1,11 +1,11 @@
 // The image without Docker: the Dockerfile's steps in clean folders, then what is made of it.
 import { spawn } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { buildImage, toolsOf } from '../helpers/dockerfile.ts'
+import { newPrivateKey } from '../helpers/keys.ts'
 import { alone, answers, call, freePort } from '../helpers/process.ts'
 import { plainDatabase } from '../prisma/project.ts'
 
@@ -48,7 +48,7 @@ t.test('the image', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, a
     return { ...service, url, port }
   }
   const key = join(image.bin, '../key.pem')
-  writeFileSync(key, generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o644 })
+  writeFileSync(key, newPrivateKey(), { mode: 0o644 })
   const secrets = { JWT_PRIVATE_KEY_FILE: key, METRICS_TOKEN: 'a-token-for-metrics' }
 
   await t.test('is of the Node that package.json pins, and carries no second one, nor npm', async (t) => {

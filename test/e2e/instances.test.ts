@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { createBalancer } from '../helpers/balancer.ts'
-import { logIn } from '../helpers/first-order.ts'
+import { logIn, signUp } from '../helpers/first-order.ts'
 import { until } from '../helpers/jobs.ts'
 import { call, copyOfCheckout, startService, type Service } from '../helpers/process.ts'
 import { openEvents, type EventClient } from '../helpers/sse.ts'
@@ -29,11 +29,7 @@ async function pair (t: Test, env: Record<string, string> = {}): Promise<Pair> {
   const admin = await logIn(a.url, { email: 'admin@example.com', password: 'keel-development' })
   const body = { sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1999, currency: 'EUR' }, stock: 1_000_000 }
   const { body: { id: productId } } = await call(`${a.url}/products`, { token: admin, body })
-  const newUser = async () => {
-    const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
-    await call(`${url}/auth/register`, { body: { ...credentials, name: 'Ada' } })
-    return { ...credentials, token: await logIn(url, credentials) }
-  }
+  const newUser = async () => await signUp(url)
   return { url, a, b, ready, DATABASE_URL, productId, newUser }
 }
 

@@ -1,8 +1,7 @@
 // The database goes away under load and comes back.
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { logIn } from '../helpers/first-order.ts'
+import { signUp } from '../helpers/first-order.ts'
 import { until } from '../helpers/jobs.ts'
 import { call, copyOfCheckout, startService } from '../helpers/process.ts'
 import { createProxy } from '../helpers/proxy.ts'
@@ -16,9 +15,7 @@ t.test('requests get 503 at once, the process lives, and goes on when the databa
   const proxy = await createProxy(t, await plainDatabase(t, server))
   await proxy.open()
   const service = await startService(t, copyOfCheckout(t), { DATABASE_URL: proxy.url, RATE_LIMIT_MAX: '1000000', OVERLOAD_LOOP_DELAY_MS: '0' })
-  const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
-  await call(`${service.url}/auth/register`, { body: { ...credentials, name: 'Ada' } })
-  const token = await logIn(service.url, credentials)
+  const { token } = await signUp(service.url)
   const { body: { items: [product] } } = await call(`${service.url}/products?limit=1`)
 
   const answers: { status: number, code?: string, at: number }[] = []

@@ -1,7 +1,7 @@
-import { generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import { firstOrder } from '../helpers/first-order.ts'
 import { until } from '../helpers/jobs.ts'
+import { newPrivateKey } from '../helpers/keys.ts'
 import { answers, call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
 import { plainDatabase, rows } from '../prisma/project.ts'
 
@@ -49,7 +49,7 @@ t.test('a failed first migration is told before anything else', options, async (
 t.test('production starts on a database without migrations, and is not ready until they are there', options, async (t) => {
   const folder = copyOfCheckout(t)
   const DATABASE_URL = await plainDatabase(t, server)
-  const JWT_PRIVATE_KEY = String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  const JWT_PRIVATE_KEY = newPrivateKey()
   const env = { NODE_ENV: 'production', HOST: '127.0.0.1', DATABASE_URL, JWT_PRIVATE_KEY, METRICS_TOKEN: 'a-token-for-metrics' }
 
   const service = await startService(t, folder, env, 503)

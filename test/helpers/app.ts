@@ -1,13 +1,14 @@
-import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance, type InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import app from '../../app.ts'
 import { loadConfig, type Config } from '../../plugins/config/index.ts'
 import { serverOptions } from '../../server.ts'
 import { checkResponses } from './contract.ts'
+import { newPrivateKey } from './keys.ts'
 import { cloneTemplate, type TestDatabase } from './template.ts'
 
-const privateKey = String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
+const privateKey = newPrivateKey()
 let database: Promise<TestDatabase> | undefined
 
 /** The database of this test file: a clone of the migrated template. */

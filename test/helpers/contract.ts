@@ -2,24 +2,21 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { PROBLEM_TYPE, pointerToken } from '../../plugins/errors/problem.ts'
+import { compiledOnce } from '../../server/compiled.ts'
 
 interface Response { $ref?: string, content?: Record<string, { schema?: object }> }
 interface Document { paths: Record<string, Record<string, { responses: Record<string, Response> }>> }
 
-/** By document, as text: the apps of a test file mostly have one and the same. */
-const compilers = new Map<string, Ajv2020>()
+/** The apps of a test file mostly have one and the same document. */
+const compiled = compiledOnce<Ajv2020>()
 
-/** What checks against references into a document. That the document is sound, openapi:lint says. */
+/** What checks against references into a document. */
 function compilerOf (document: Document): Ajv2020 {
-  const text = JSON.stringify(document)
-  let ajv = compilers.get(text)
-  if (ajv === undefined) {
-    ajv = new Ajv2020({ strict: false, allErrors: true, meta: false, validateSchema: false })
+  return compiled(document, '', () => {
+    const ajv = new Ajv2020({ strict: false, allErrors: true })
     formats.default(ajv)
-    ajv.addSchema(document, 'openapi.json')
-    compilers.set(text, ajv)
-  }
-  return ajv
+    return ajv.addSchema(document, 'openapi.json')
+  })
 }
 
 /**

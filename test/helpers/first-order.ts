@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import { createKeelClient, type Schema } from '../../client/index.ts'
+import { call } from './process.ts'
 
 /** What a stranger does first: as the admin adds a product, as a new user orders it, pays and reads it back. */
 export async function firstOrder (t: Test, url: string): Promise<{ path: string, credentials: { email: string, password: string } }> {
@@ -23,6 +24,13 @@ export async function firstOrder (t: Test, url: string): Promise<{ path: string,
   t.equal((await ada.GET('/orders/{id}', { params })).data?.status, 'paid')
   t.equal((await ada.GET('/products/{id}', { params: { path: { id: product.id } } })).data?.stock, 1)
   return { path: response.headers.get('location') ?? '', credentials }
+}
+
+/** A new user, signed in. */
+export async function signUp (url: string): Promise<{ email: string, password: string, token: string }> {
+  const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
+  await call(`${url}/auth/register`, { body: { ...credentials, name: 'Ada' } })
+  return { ...credentials, token: await logIn(url, credentials) }
 }
 
 export async function logIn (url: string, body: Schema<'Credentials'>): Promise<string> {

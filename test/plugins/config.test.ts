@@ -3,8 +3,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type ConfigError, loadConfig } from '../../plugins/config/index.ts'
+import { newPrivateKey } from '../helpers/keys.ts'
 
-const pem = String(generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }))
+const pem = newPrivateKey()
 const production = { NODE_ENV: 'production', DATABASE_URL: 'postgresql://db/app', JWT_PRIVATE_KEY: pem }
 
 function problemsOf (env: Record<string, string>): string[] {
