@@ -245,7 +245,7 @@ t.test('at shutdown what runs may end; what does not has its signal fired and is
       if (payload.n === 1) await until(() => begun.length === 3)
       else await stopped(signal)
     }
-  }, { SHUTDOWN_GRACE_MS: 300 })
+  }, { SHUTDOWN_GRACE_MS: 2_000 })
   const { app: observer } = await worker(t, name, {}, { ROLE: 'web' })
   await app.jobs.send(name, { n: 1 })
   await app.jobs.send(name, { n: 2 })
@@ -261,7 +261,7 @@ t.test('at shutdown what runs may end; what does not has its signal fired and is
 t.test('a job that is handed back has lost no attempt, waits for nothing, and is no failure in the log', async (t) => {
   const name = newQueue()
   const { app: observer } = await worker(t, name, {}, { ROLE: 'web' })
-  const { app, lines } = await loggingWorker(t, { name, payload: Numbered, retry: { limit: 0 }, handler: async ({ signal }) => { await once(signal, 'abort'); throw new DOMException('aborted', 'AbortError') } }, { SHUTDOWN_GRACE_MS: 200 })
+  const { app, lines } = await loggingWorker(t, { name, payload: Numbered, retry: { limit: 0 }, handler: async ({ signal }) => { await once(signal, 'abort'); throw new DOMException('aborted', 'AbortError') } }, { SHUTDOWN_GRACE_MS: 2_000 })
   const id = await observer.jobs.send(name, { n: 1 })
   await until(async () => (await storedJobs(observer, name))[0]?.state === 'active')
   await app.close()
