@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../prisma/generated/client.ts'
@@ -10,21 +9,20 @@ import { signUp } from '../test/helpers/first-order.ts'
 import { newPrivateKey } from '../test/helpers/keys.ts'
 import { answers, freePort } from '../test/helpers/process.ts'
 import { cloneTemplate } from '../test/helpers/template.ts'
+import { Client, type Answer } from './client.ts'
 
 const PRODUCTS = 50
 const USERS = 10
+const CONNECTIONS = 500
 /** Who ask in a row. */
 export const CLIENTS = 16
-
-/** What became of a request: its status (0 when the connection broke) and how long that took. */
-export interface Answer { status: number, ms: number, retryAfter: string | undefined }
 
 export interface Target {
   port: number
   /** An access token of one of its users. */
   token: () => string
-  /** What CLIENTS that ask again as soon as they are answered get, a second. */
-  sustain: (seconds: number) => Promise<number>
+  /** What CLIENTS that ask again as soon as they are answered get, a second; gives each answer to `use`. */
+  sustain: (seconds: number, use?: (answer: Answer) => void) => Promise<number>
   /** Sends so many a second, evenly, whether or not earlier ones have been answered; gives each answer to `use`. */
   at: (rate: number, seconds: number, use: (answer: Answer) => void) => Promise<void>
   /** A field of /proc/PID/status, in MB. */
@@ -41,11 +39,11 @@ export async function startTarget (env: Record<string, string> = {}): Promise<Ta
     env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), DATABASE_URL: database.url, JWT_PRIVATE_KEY: newPrivateKey(), LOG_LEVEL: 'warn', RATE_LIMIT_MAX: '1000000000', AUTH_RATE_LIMIT_MAX: '1000000', SHUTDOWN_DELAY_MS: '0', ...env }
   })
   process.once('exit', () => service.kill('SIGKILL'))
-  const agent = new Agent({ keepAlive: true, maxSockets: 2_000 })
   while (!await answers(`http://127.0.0.1:${port}/health/ready`, 200)) {
     if (service.exitCode !== null) throw new Error('the service ended')
     await sleep(100)
   }
+  const client = await Client.open(port, CONNECTIONS)
   const products = await makeProducts(database.url)
   const tokens = (await Promise.all(Array.from({ length: USERS }, () => signUp(`http://127.0.0.1:${port}`)))).map(({ token }) => token)
 
@@ -59,23 +57,18 @@ export async function startTarget (env: Record<string, string> = {}): Promise<Ta
   }
 
   function send (method: string, path: string, token?: string, body?: string): Promise<Answer> {
-    const began = performance.now()
-    return new Promise(resolve => {
-      const headers = { ...token ? { authorization: `Bearer ${token}` } : {}, ...body ? { 'content-type': 'application/json', 'content-length': body.length } : {} }
-      const sent = request({ agent, port, host: '127.0.0.1', method, path, headers }, response => {
-        response.resume()
-        response.once('end', () => resolve({ status: response.statusCode ?? 0, ms: performance.now() - began, retryAfter: response.headers['retry-after'] }))
-      })
-      sent.once('error', () => resolve({ status: 0, ms: performance.now() - began, retryAfter: undefined }))
-      sent.end(body)
-    })
+    return client.send(method, path, token ? { authorization: `Bearer ${token}` } : {}, body)
   }
 
-  async function sustain (seconds: number): Promise<number> {
+  async function sustain (seconds: number, use: (answer: Answer) => void = () => {}): Promise<number> {
     let answered = 0
     const until = performance.now() + seconds * 1000
     await Promise.all(Array.from({ length: CLIENTS }, async () => {
-      while (performance.now() < until) if ((await any()).status < 300) answered++
+      while (performance.now() < until) {
+        const answer = await any()
+        if (answer.status < 300) answered++
+        use(answer)
+      }
     }))
     return answered / seconds
   }
@@ -97,7 +90,7 @@ export async function startTarget (env: Record<string, string> = {}): Promise<Ta
     at,
     memory: (field = 'VmRSS') => Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${service.pid}/status`, 'utf8'))?.[1]) / 1024),
     close: async () => {
-      agent.destroy()
+      client.close()
       service.kill('SIGTERM')
       if (service.exitCode === null) await new Promise(resolve => service.once('exit', resolve))
       await database.close()

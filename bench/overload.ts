@@ -3,15 +3,17 @@
 // for SECONDS. Says how the accepted ones fared, how /health/live answered meanwhile, and what became of the memory.
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CLIENTS, startTarget, type Answer } from './load.ts'
+import type { Answer } from './client.ts'
+import { CLIENTS, startTarget } from './load.ts'
 import { quantile } from './statistics.ts'
 
 const seconds = Number(process.argv[2] ?? 30)
 const times = Number(process.argv[3] ?? 10)
 
 const target = await startTarget()
-const sustained = await target.sustain(10)
-say(`sustained by ${CLIENTS} clients: ${Math.round(sustained)} requests a second`)
+const full: Answer[] = []
+const sustained = await target.sustain(10, answer => full.push(answer))
+say(`sustained by ${CLIENTS} clients: ${Math.round(sustained)} requests a second: ${summary(full)}`)
 const normal = await measure(sustained / 2, 10)
 say(`at half of it: ${summary(normal)}`)
 const before = target.memory()
@@ -19,7 +21,8 @@ const probes = watchHealth()
 const many = await measure(sustained * times, seconds)
 const health = probes.stop()
 say(`at ${times} times it: ${summary(many)}`)
-say(`p99 of the accepted is ${(quantile(accepted(many), 0.99) / quantile(accepted(normal), 0.99)).toFixed(1)} times that at half load; health answered within ${quantile(health, 0.5).toFixed(1)} ms (median), ${quantile(health, 0.99).toFixed(1)} ms (p99)`)
+const timesOf = (others: Answer[]) => (quantile(accepted(many), 0.99) / quantile(accepted(others), 0.99)).toFixed(1)
+say(`p99 of the accepted is ${timesOf(full)} times that at the sustained load, ${timesOf(normal)} times that at half of it; health answered within ${quantile(health, 0.5).toFixed(1)} ms (median), ${quantile(health, 0.99).toFixed(1)} ms (p99)`)
 await sleep(3_000)
 say(`at half of it again: ${summary(await measure(sustained / 2, 5))}`)
 say(`memory: ${before} MB before, ${target.memory()} MB after, ${target.memory('VmHWM')} MB at the most`)
@@ -49,7 +52,7 @@ function summary (answers: Answer[]): string {
   const refused = answers.filter(({ status }) => status === 503)
   const silent = refused.filter(({ retryAfter }) => retryAfter === undefined).length
   const others = answers.filter(({ status }) => status >= 300 && status !== 503).map(({ status }) => status)
-  return `${answers.length} sent, ${ok.length} accepted (p50 ${quantile(ok, 0.5).toFixed(1)} ms, p99 ${quantile(ok, 0.99).toFixed(1)} ms), ${refused.length} refused with 503 (${silent} without Retry-After), ${answers.filter(({ status }) => status === 0).length} failed, others: ${[...new Set(others)].join() || 'none'}`
+  return `${answers.length} sent, ${ok.length} accepted (p50 ${quantile(ok, 0.5).toFixed(1)} ms, p99 ${quantile(ok, 0.99).toFixed(1)} ms), ${refused.length} refused with 503 (${silent} without Retry-After), ${answers.filter(({ status }) => status === 0).length} failed (${[...new Set(answers.flatMap(({ error }) => error ?? []))].join() || 'none'}), others: ${[...new Set(others)].join() || 'none'}`
 }
 
 function say (text: string): void {

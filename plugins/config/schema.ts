@@ -57,7 +57,7 @@ export const ConfigSchema = Type.Object({
   OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(url('Collector that traces are sent to, by OTLP over HTTP; the other OTEL_* variables count as well. Without it there are none', { protocols: ['http:', 'https:'] })),
   REQUEST_TIMEOUT_MS: integer('Milliseconds in which a request must have arrived, and in which it is answered', { minimum: 100, maximum: 3_600_000, default: 30_000 }),
   OVERLOAD_LOOP_DELAY_MS: integer('Milliseconds that the event loop may be late before requests are refused (503); 0 refuses none; 1000 in production', { minimum: 0, maximum: 60_000, default: 2_000, production: 1_000 }),
-  OVERLOAD_POOL_WAIT_MS: integer('Milliseconds that a request would have to wait for a database connection before it is refused (503); 0 refuses none; 250 in production', { minimum: 0, maximum: 60_000, default: 5_000, production: 250 }),
+  OVERLOAD_POOL_WAIT_MS: integer('Milliseconds that a request would have to wait for a database connection before it is refused (503); 0 refuses none; 50 in production', { minimum: 0, maximum: 60_000, default: 5_000, production: 50 }),
   HTTP_TIMEOUT_MS: integer('Milliseconds that a call of another service may take, retries and all, unless it says otherwise; keep it below REQUEST_TIMEOUT_MS', { minimum: 1, maximum: 3_600_000, default: 5_000 }),
   HTTP_ORIGIN_CONCURRENCY: integer('Calls of this process to each origin (scheme, host and port) that are under way at a time; as many more may wait', { minimum: 1, maximum: 100_000, default: 50 }),
   HTTP_UNTRUSTED_ALLOW: trustList('Addresses or CIDR ranges that URLs of users may lead to although they are not public, comma separated', { default: '' }),
