@@ -36,7 +36,7 @@ export async function startTarget (env: Record<string, string> = {}): Promise<Ta
   const port = await freePort()
   const service = spawn('kit/serve', [], {
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), DATABASE_URL: database.url, JWT_PRIVATE_KEY: newPrivateKey(), LOG_LEVEL: 'warn', RATE_LIMIT_MAX: '1000000000', AUTH_RATE_LIMIT_MAX: '1000000', SHUTDOWN_DELAY_MS: '0', ...env }
+    env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), DATABASE_URL: database.url, JWT_PRIVATE_KEY: newPrivateKey(), LOG_LEVEL: 'warn', RATE_LIMIT_MAX: '1000000000', AUTH_RATE_LIMIT_MAX: '1000000', SHUTDOWN_DELAY_MS: '0', ACCESS_TOKEN_TTL: '24h', ...env }
   })
   process.once('exit', () => service.kill('SIGKILL'))
   while (!await answers(`http://127.0.0.1:${port}/health/ready`, 200)) {

@@ -2,13 +2,14 @@
 import { Command } from 'commander'
 import { events } from './commands/events.ts'
 import { jobs } from './commands/jobs.ts'
+import { add, list, remove } from './commands/recipes.ts'
 import { routes } from './commands/routes.ts'
 
 const program = new Command('npm run kit --')
   .description('The kit\'s own commands.')
   .showHelpAfterError('(npm run kit -- --help lists the commands, with a command its options)')
 
-for (const command of [routes, jobs, events]) {
+for (const command of [routes, jobs, events, list, add, remove]) {
   program.addCommand(command.copyInheritedSettings(program))
   for (const inner of command.commands) inner.copyInheritedSettings(program)
 }

@@ -49,5 +49,5 @@ export class RequestLog extends LogController {
 
 // A query may hold what is personal or secret; it is not logged.
 function pathOf (request: FastifyRequest): string {
-  return request.url.split('?', 1)[0] ?? ''
+  return request.originalUrl.split('?', 1)[0] ?? ''
 }

@@ -82,6 +82,8 @@ export async function operationsOf (app: FastifyInstance) {
     'POST /orders/:id/cancel': { answers: ownerAndAdmin(200), id: pending },
     'POST /orders/:id/ship': { answers: admins(200), id: paid },
 
+    // recipes: operations
+
     // Over a real connection: test/plugins/websocket-admission.test.ts.
     'GET /ws': { answers: signedIn(426) },
     'POST /ws/tickets': { answers: signedIn(201) }

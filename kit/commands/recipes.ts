@@ -1,0 +1,74 @@
+// `add`, `remove` and `list`: what not every service needs.
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import type { Plan } from '../recipes/plan.ts'
+
+const root = join(import.meta.dirname, '../..')
+
+interface Options { dryRun?: boolean, json?: boolean, force?: boolean }
+
+export const add = changing('add', 'add a recipe: its files, dependencies, settings, docs and tests')
+export const remove = changing('remove', 'undo what adding a recipe did; what you changed since stays')
+
+export const list = new Command('list')
+  .description('list the recipes, and which of them this tree has')
+  .option('--json', 'as JSON, for programs')
+  .action(async ({ json }: { json?: boolean }) => await reporting(json, async () => {
+    const [{ readRecipe, recipeNames }, { readLedger }] = await Promise.all([import('../recipes/recipe.ts'), import('../recipes/ledger.ts')])
+    const ledger = readLedger(root)
+    const recipes = recipeNames(root).map(name => ({ name, added: name in ledger, description: readRecipe(root, name).description }))
+    const width = Math.max(...recipes.map(({ name }) => name.length))
+    const text = recipes.map(({ name, added, description }) => `${added ? '*' : ' '} ${name.padEnd(width)}  ${description}\n`).join('')
+    process.stdout.write(json ? `${JSON.stringify(recipes, null, 2)}\n` : `${text}\n* is in this tree\n`)
+  }))
+
+function changing (action: 'add' | 'remove', description: string): Command {
+  return new Command(action)
+    .description(description)
+    .argument('<name>', 'of the recipe: `list` has them')
+    .option('--dry-run', 'say what would change, and change nothing')
+    .option('--force', 'also in a tree with changes that are not committed')
+    .option('--json', 'as JSON, for programs')
+    .action(async (name: string, { dryRun = false, json, force = false }: Options) => await reporting(json, async () => {
+      const [{ planAdd, planRemove }, { carryOut }] = await Promise.all([import('../recipes/plan.ts'), import('../recipes/carry-out.ts')])
+      if (!dryRun && !force) await refuseDirty()
+      const plan = (action === 'add' ? planAdd : planRemove)(root, name)
+      if (!plan.isDone && !dryRun) await carryOut(root, plan, text => process.stderr.write(`${text}\n`))
+      const { tree, ...report } = plan
+      process.stdout.write(json ? `${JSON.stringify({ ...report, dryRun }, null, 2)}\n` : textOf(plan, dryRun))
+    }))
+}
+
+/** So that what the command does can be told from what was there, and be undone by git. */
+async function refuseDirty (): Promise<void> {
+  const { RecipeError } = await import('../recipes/recipe.ts')
+  let status: string
+  try {
+    status = execFileSync('git', ['status', '--porcelain'], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  } catch {
+    throw new RecipeError('This is no git checkout, so the changes could not be told from yours. --force makes them all the same.')
+  }
+  if (status !== '') throw new RecipeError(`There are changes that are not committed:\n${status}Commit or stash them, or use --force.`)
+}
+
+/** Problems that have a name are said without a stack: as text, or as JSON. */
+async function reporting (json: boolean | undefined, run: () => Promise<void>): Promise<void> {
+  try {
+    await run()
+  } catch (error) {
+    if ((error as Error).name !== 'RecipeError') throw error
+    const { message } = error as Error
+    if (json) process.stdout.write(`${JSON.stringify({ error: message }, null, 2)}\n`)
+    else process.stderr.write(`${message}\n`)
+    process.exitCode = 1
+  }
+}
+
+function textOf ({ action, name, isDone, files, edits, packages, next, left }: Plan, dryRun: boolean): string {
+  if (isDone) return `${name} is ${action === 'add' ? 'there already' : 'not there'}: nothing to do.\n`
+  const verb = { add: 'Added', remove: 'Removed' }[action]
+  const block = (title: string, lines: string[]) => lines.length === 0 ? '' : `${title}\n${lines.map(line => `  ${line}\n`).join('')}`
+  return (dryRun ? `Would ${action} ${name}:\n` : `${verb} ${name}:\n`) +
+    block('files', files) + block('edits', edits) + block('packages', packages) + block('left, to be seen to by hand', left) + block('next', next)
+}

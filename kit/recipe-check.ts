@@ -1,0 +1,49 @@
+// Tries recipes as a fork would: `node kit/recipe-check.ts [NAME …] [--one] [--full]`. In a clone of what is committed:
+// add, lint, types, tests, remove; then the clone must be as it was, to the byte. --one takes one of them, another with
+// each commit; --full runs all tests and not only the recipe's own and those that look at every route.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { recipeNames, readRecipe } from './recipes/recipe.ts'
+
+const root = join(import.meta.dirname, '..')
+const options = process.argv.slice(2)
+const isFull = options.includes('--full')
+const given = options.filter(option => !option.startsWith('--'))
+const all = given.length > 0 ? given : recipeNames(root)
+const turn = Number(execFileSync('git', ['rev-list', '--count', 'HEAD'], { cwd: root, encoding: 'utf8' }))
+const chosen = options.includes('--one') ? all.slice(turn % all.length).slice(0, 1) : all
+/** What looks at all routes, settings and files. */
+const GENERAL = ['test/authorization.test.ts', 'test/plugins/config.test.ts', 'test/plugins/docs.test.ts', 'test/kit/recipes.test.ts']
+
+for (const name of chosen) {
+  const folder = mkdtempSync(join(tmpdir(), `keel-${name}-`))
+  try {
+    check(name, folder)
+    process.stdout.write(`ok: ${name}\n`)
+  } catch (error) {
+    process.stdout.write(`FAILED: ${name}: ${(error as Error).message}\n`)
+    process.exitCode = 1
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function check (name: string, folder: string): void {
+  const run = (command: string, ...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, encoding: 'utf8' })
+    if (status !== 0) throw new Error(`${command} ${args.join(' ')}\n${stdout}${stderr}`)
+    return stdout
+  }
+  run('git', 'clone', '-q', root, '.')
+  cpSync(join(root, 'node_modules'), join(folder, 'node_modules'), { recursive: true, verbatimSymlinks: true })
+  const tests = [...readRecipe(folder, name).files.keys()].filter(path => path.endsWith('.test.ts'))
+  run('npm', 'run', '--silent', 'kit', '--', 'add', name)
+  run('npm', 'run', '--silent', 'lint')
+  run('npm', 'run', '--silent', 'typecheck')
+  run('npm', 'test', '--', '--reporter=tap', ...isFull ? [] : [...tests, ...GENERAL])
+  run('npm', 'run', '--silent', 'kit', '--', 'remove', name, '--force')
+  const left = run('git', 'status', '--porcelain')
+  if (left !== '') throw new Error(`removing it left changes:\n${left}${run('git', 'diff')}`)
+}

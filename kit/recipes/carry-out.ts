@@ -1,0 +1,49 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import type { Plan } from './plan.ts'
+import { RecipeError } from './recipe.ts'
+
+/** What is made from the tree, and the scripts that make it. */
+const GENERATED = ['.env.example', 'README.md', 'openapi.json', 'client/schema.d.ts']
+const GENERATORS = ['config:docs', 'openapi', 'client']
+
+/**
+ * Makes the changes of a plan: the files, npm's part, what is generated. When one fails, or at Ctrl-C, the tree is
+ * what it was before.
+ * @param say is told what takes its time
+ * @throws RecipeError when npm or a generator fails
+ */
+export async function carryOut (root: string, plan: Plan, say: (text: string) => void): Promise<void> {
+  for (const path of GENERATED) if (plan.tree.has(path)) plan.tree.write(path, plan.tree.read(path))
+  let child: ChildProcess | undefined
+  let signal: NodeJS.Signals | undefined
+  const stop = (name: NodeJS.Signals) => {
+    signal = name
+    child?.kill(name)
+  }
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+
+  async function npm (args: string[], problem: string): Promise<void> {
+    if (signal) throw new RecipeError(`Stopped by ${signal}.`)
+    let output = ''
+    child = spawn('npm', args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', chunk => { output += String(chunk) })
+    const code = await new Promise<number | null>(resolve => child?.once('error', error => { output += error.message; resolve(null) }).once('close', resolve))
+    if (signal) throw new RecipeError(`Stopped by ${signal}.`)
+    if (code !== 0) throw new RecipeError(`${problem}\n${output.trim()}`)
+  }
+
+  const undo = plan.tree.apply()
+  try {
+    if (plan.packages.length > 0) {
+      say(`npm install (${plan.packages.join(', ')}) …`)
+      await npm(['install', '--no-audit', '--no-fund', '--loglevel=error'], `npm could not ${plan.action === 'add' ? 'install' : 'remove'} ${plan.packages.join(', ')}:`)
+    }
+    say('Generating what is generated …')
+    for (const script of GENERATORS) await npm(['run', '--silent', script], `npm run ${script} failed:`)
+  } catch (error) {
+    undo()
+    throw error instanceof RecipeError ? new RecipeError(`${error.message}\n\nThe tree is as it was. What node_modules has too much, \`npm ci\` takes away.`) : error
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop)
+  }
+}

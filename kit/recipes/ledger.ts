@@ -1,0 +1,43 @@
+// What recipes have done to the tree: recipes/installed.json, committed with it. So `remove` undoes what `add` did,
+// whatever became of the recipe since, and tells what the user has changed.
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { PackageChange } from './packages.ts'
+import { RecipeError, type RecipeEdit } from './recipe.ts'
+
+export const LEDGER = 'recipes/installed.json'
+
+/** What one recipe did. */
+export interface Entry {
+  requires: string[]
+  /** The digest of each file as it was written. */
+  files: Record<string, string>
+  edits: RecipeEdit[]
+  /** The packages that it needs, and what of them it changed in package.json. */
+  needs: string[]
+  packages: PackageChange
+}
+
+export type Ledger = Record<string, Entry>
+
+/** @throws RecipeError when it is there and can't be read */
+export function readLedger (root: string): Ledger {
+  const path = join(root, LEDGER)
+  if (!existsSync(path)) return {}
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Ledger
+  } catch (error) {
+    throw new RecipeError(`${LEDGER} can't be read: ${(error as Error).message}. Restore it from git.`)
+  }
+}
+
+/** The ledger's text; undefined for an empty one, which is no file. */
+export function ledgerText (ledger: Ledger): string | undefined {
+  const entries = Object.entries(ledger).sort(([a], [b]) => a < b ? -1 : 1)
+  return entries.length === 0 ? undefined : `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`
+}
+
+export function digest (text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

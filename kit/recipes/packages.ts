@@ -1,0 +1,59 @@
+// package.json, as npm writes it.
+import { RecipeError, type Recipe } from './recipe.ts'
+
+export const PACKAGE = 'package.json'
+export const LOCK = 'package-lock.json'
+
+type Versions = Record<string, string>
+interface Package { dependencies: Versions, devDependencies: Versions }
+
+/** What a recipe changed in package.json: the packages that it brought, and those that it made ones of production. */
+export interface PackageChange { dependencies: Versions, devDependencies: Versions, promoted: Versions }
+
+/** package.json with what a recipe needs. @throws RecipeError when another version is there */
+export function withPackages (text: string, { name, dependencies, devDependencies }: Pick<Recipe, 'name' | 'dependencies' | 'devDependencies'>): { text: string, change: PackageChange } {
+  const content = read(text)
+  const all = { ...content.devDependencies, ...content.dependencies }
+  for (const [wanted, version] of Object.entries({ ...dependencies, ...devDependencies })) {
+    const present = all[wanted]
+    if (present !== undefined && present !== version) throw new RecipeError(`"${name}" needs ${wanted} ${version}, and ${PACKAGE} has ${present}. Make them the same first.`)
+  }
+  const change = {
+    dependencies: pick(dependencies, wanted => all[wanted] === undefined),
+    devDependencies: pick(devDependencies, wanted => all[wanted] === undefined),
+    promoted: pick(dependencies, wanted => content.dependencies[wanted] === undefined && content.devDependencies[wanted] !== undefined)
+  }
+  return {
+    text: written(content, {
+      dependencies: { ...content.dependencies, ...change.dependencies, ...change.promoted },
+      devDependencies: { ...pick(content.devDependencies, wanted => change.promoted[wanted] === undefined), ...change.devDependencies }
+    }),
+    change
+  }
+}
+
+/** package.json without what a recipe changed, where the versions are still the same. */
+export function withoutPackages (text: string, { dependencies, devDependencies, promoted }: PackageChange): string {
+  const content = read(text)
+  const isStill = (versions: Versions, [name, version]: [string, string]) => versions[name] === version
+  const demoted = Object.fromEntries(Object.entries(promoted).filter(entry => isStill(content.dependencies, entry)))
+  return written(content, {
+    dependencies: Object.fromEntries(Object.entries(content.dependencies).filter(entry => !isStill({ ...dependencies, ...demoted }, entry))),
+    devDependencies: { ...Object.fromEntries(Object.entries(content.devDependencies).filter(entry => !isStill(devDependencies, entry))), ...demoted }
+  })
+}
+
+function read (text: string): Package & object {
+  const content = JSON.parse(text) as Partial<Package>
+  // Where it has them, they stay where they are.
+  return Object.assign(content, { dependencies: content.dependencies ?? {}, devDependencies: content.devDependencies ?? {} })
+}
+
+function pick (versions: Versions, filter: (name: string) => boolean): Versions {
+  return Object.fromEntries(Object.entries(versions).filter(([name]) => filter(name)))
+}
+
+function written (content: object, versions: Package): string {
+  const sorted = (versions: Versions) => Object.fromEntries(Object.entries(versions).sort(([a], [b]) => a < b ? -1 : 1))
+  return `${JSON.stringify({ ...content, dependencies: sorted(versions.dependencies), devDependencies: sorted(versions.devDependencies) }, null, 2)}\n`
+}

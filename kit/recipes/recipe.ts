@@ -1,0 +1,73 @@
+// What a recipe is: a folder of recipes/ with recipe.json, README.md, and files/ laid out as in the tree.
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Type, type Static } from 'typebox'
+import { Compile } from 'typebox/compile'
+
+/** Said to the user as it is. */
+export class RecipeError extends Error {
+  override name = 'RecipeError'
+}
+
+const Versions = Type.Record(Type.String({ pattern: '^(@[a-z0-9-]+/)?[a-z0-9.-]+$' }), Type.String({ pattern: '^\\d+\\.\\d+\\.\\d+$' }))
+const Names = Type.Array(Type.String())
+
+const RecipeFile = Type.Object({
+  description: Type.String({ minLength: 1, maxLength: 200 }),
+  requires: Type.Optional(Names),
+  conflicts: Type.Optional(Names),
+  dependencies: Type.Optional(Versions),
+  devDependencies: Type.Optional(Versions),
+  edits: Type.Optional(Type.Array(Type.Object({
+    file: Type.String(),
+    anchor: Type.String({ pattern: '^[a-z-]+$' }),
+    lines: Type.Array(Type.String(), { minItems: 1 })
+  }, { additionalProperties: false }))),
+  /** What the user has to set or do next, a line each. */
+  next: Type.Optional(Names)
+}, { additionalProperties: false })
+
+const validator = Compile(RecipeFile)
+
+export type RecipeEdit = Required<Static<typeof RecipeFile>>['edits'][number]
+
+export interface Recipe extends Required<Static<typeof RecipeFile>> {
+  name: string
+  /** What it brings: the text of each file, by its path in the tree. */
+  files: Map<string, string>
+}
+
+/** The names of the recipes that a checkout has, sorted. */
+export function recipeNames (root: string): string[] {
+  const folder = join(root, 'recipes')
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { withFileTypes: true }).filter(entry => entry.isDirectory()).map(({ name }) => name).sort()
+}
+
+/**
+ * Reads a recipe.
+ * @throws RecipeError when there is none of that name, or it is not well-formed
+ */
+export function readRecipe (root: string, name: string): Recipe {
+  const names = recipeNames(root)
+  if (!names.includes(name)) throw new RecipeError(`There is no recipe "${name}". There are: ${names.join(', ') || 'none'}.`)
+  const folder = join(root, 'recipes', name)
+  const path = `recipes/${name}/recipe.json`
+  let value: unknown
+  try {
+    value = JSON.parse(readFileSync(join(root, path), 'utf8'))
+  } catch (error) {
+    throw new RecipeError(`${path} can't be read: ${(error as Error).message}`)
+  }
+  if (!validator.Check(value)) {
+    throw new RecipeError(`${path} is not a recipe: ${validator.Errors(value).map(({ instancePath, message }) => `${instancePath || '/'} ${message}`).join('; ')}`)
+  }
+  return { name, requires: [], conflicts: [], dependencies: {}, devDependencies: {}, edits: [], next: [], ...value, files: filesOf(join(folder, 'files')) }
+}
+
+function filesOf (folder: string): Map<string, string> {
+  if (!existsSync(folder)) return new Map()
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
+  const paths = entries.map(({ parentPath, name }) => join(parentPath, name)).sort()
+  return new Map(paths.map(path => [path.slice(folder.length + 1), readFileSync(path, 'utf8')]))
+}

@@ -1,0 +1,59 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+/** Changes to a checkout that are made together, and can be taken back. */
+export class Tree {
+  readonly #root: string
+  readonly #changes = new Map<string, string | undefined>()
+
+  constructor (root: string) {
+    this.#root = root
+  }
+
+  /** The text of a file with the changes so far; undefined where there is none. */
+  read (path: string): string | undefined {
+    return this.#changes.has(path) ? this.#changes.get(path) : this.#stored(path)
+  }
+
+  has (path: string): boolean {
+    return existsSync(join(this.#root, path))
+  }
+
+  /** @param text undefined removes the file */
+  write (path: string, text: string | undefined): void {
+    this.#changes.set(path, text)
+  }
+
+  /** Makes the changes. What it gives takes them back. */
+  apply (): () => void {
+    const before = new Map([...this.#changes.keys()].map(path => [path, this.#stored(path)]))
+    this.#store(this.#changes)
+    return () => this.#store(before)
+  }
+
+  #stored (path: string): string | undefined {
+    const file = join(this.#root, path)
+    return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+  }
+
+  #store (changes: Map<string, string | undefined>): void {
+    for (const [path, text] of changes) {
+      const file = join(this.#root, path)
+      if (text !== undefined) {
+        mkdirSync(dirname(file), { recursive: true })
+        writeFileSync(file, text)
+      } else {
+        rmSync(file, { force: true })
+        this.#prune(dirname(path))
+      }
+    }
+  }
+
+  /** Folders that are empty are none to git. */
+  #prune (folder: string): void {
+    const path = join(this.#root, folder)
+    if (folder === '.' || !existsSync(path) || readdirSync(path).length > 0) return
+    rmdirSync(path)
+    this.#prune(dirname(folder))
+  }
+}

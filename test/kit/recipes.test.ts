@@ -1,0 +1,200 @@
+// Recipes come and go as one: in small trees of their own. Those of recipes/ are tried in a clone (kit/recipe-check.ts).
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t, { type Test } from 'tap'
+import { carryOut } from '../../kit/recipes/carry-out.ts'
+import { planAdd, planRemove } from '../../kit/recipes/plan.ts'
+import { recipeNames, readRecipe } from '../../kit/recipes/recipe.ts'
+import { alone, copyOfCheckout, run } from '../helpers/process.ts'
+
+const root = join(import.meta.dirname, '../..')
+const scripts = { 'config:docs': 'true', openapi: 'true', client: 'true' }
+const service = 'const table = {\n  a: 1,\n  // recipes: operations\n  z: 26\n}\n'
+
+/** A tree with a recipe `tea`, changed as asked. */
+function treeWith (t: Test, tea: object = {}, others: Record<string, string> = {}): string {
+  const folder = t.testdir()
+  writeAll(folder, {
+    'package.json': `${JSON.stringify({ name: 'x', scripts, dependencies: { b: '1.0.0' }, devDependencies: { d: '1.0.0' } }, null, 2)}\n`,
+    'services/table.ts': service,
+    'recipes/tea/recipe.json': JSON.stringify({ description: 'Tea', edits: [{ file: 'services/table.ts', anchor: 'operations', lines: ['tea: {', '  hot: true', '},'] }], next: ['boil water'], ...tea }),
+    'recipes/tea/files/services/tea.ts': 'export const tea = 1\n',
+    ...others
+  })
+  return folder
+}
+
+function writeAll (folder: string, files: Record<string, string>): void {
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), text)
+  }
+}
+
+function contents (folder: string): Record<string, string> {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
+  return Object.fromEntries(files.map(({ parentPath, name }) => [join(parentPath, name).slice(folder.length + 1), readFileSync(join(parentPath, name), 'utf8')]))
+}
+
+const add = (folder: string, name = 'tea') => planAdd(folder, name).tree.apply()
+const remove = (folder: string, name = 'tea') => {
+  const plan = planRemove(folder, name)
+  plan.tree.apply()
+  return plan
+}
+
+t.test('a recipe that is added and removed leaves the tree as it was, to the byte', async t => {
+  const folder = treeWith(t, { dependencies: { a: '2.0.0', d: '1.0.0' }, devDependencies: { c: '3.0.0' } })
+  const before = contents(folder)
+  add(folder)
+  const after = contents(folder)
+  t.equal(after['services/tea.ts'], 'export const tea = 1\n')
+  t.equal(after['services/table.ts'], 'const table = {\n  a: 1,\n  tea: {\n    hot: true\n  },\n  // recipes: operations\n  z: 26\n}\n')
+  t.match(JSON.parse(after['package.json'] ?? ''), { dependencies: { a: '2.0.0', b: '1.0.0', d: '1.0.0' }, devDependencies: { c: '3.0.0' } })
+  t.same(remove(folder).left, [])
+  t.same(contents(folder), before)
+})
+
+t.test('what is there already is not added again, and what is not there not removed', async t => {
+  const folder = treeWith(t)
+  t.ok(planRemove(folder, 'tea').isDone)
+  add(folder)
+  t.ok(planAdd(folder, 'tea').isDone)
+})
+
+t.test('what does not fit is refused by name, before anything is changed', async t => {
+  const cases: [name: string, folder: (t: Test) => string, reason: RegExp][] = [
+    ['an unknown recipe', t => { const folder = treeWith(t); rmSync(join(folder, 'recipes'), { recursive: true }); return folder }, /no recipe "tea"\. There are: none/],
+    ['a file that is there', t => treeWith(t, {}, { 'services/tea.ts': 'mine' }), /services\/tea\.ts is there already\. Move it away/],
+    ['an anchor that is gone', t => treeWith(t, {}, { 'services/table.ts': 'const table = {}\n' }), /"recipes: operations" is not in services\/table\.ts[\s\S]*\ntea: \{\n {2}hot: true\n\},/],
+    ['an anchor that is there twice', t => treeWith(t, {}, { 'services/table.ts': service + service }), /is 2 times in services\/table\.ts/],
+    ['a file to edit that is gone', t => treeWith(t, { edits: [{ file: 'services/other.ts', anchor: 'operations', lines: ['x'] }] }), /services\/other\.ts is not there/],
+    ['a folder with another name', t => treeWith(t, {}, { 'recipes/tea/files/routes/tea/index.ts': '' }), /routes\/, which is not there/],
+    ['another version of a package', t => treeWith(t, { dependencies: { b: '2.0.0' } }), /needs b 2\.0\.0, and package\.json has 1\.0\.0/],
+    ['a recipe that it needs', t => treeWith(t, { requires: ['water'] }), /needs water: add that first/],
+    ['a recipe.json that is none', t => treeWith(t, {}, { 'recipes/tea/recipe.json': '{' }), /recipe\.json can't be read/],
+    ['a recipe.json with an unknown key', t => treeWith(t, { depndencies: {} }), /recipe\.json is not a recipe: .*additional/i],
+    ['a version that is a range', t => treeWith(t, { dependencies: { a: '^2.0.0' } }), /recipe\.json is not a recipe: \/dependencies/],
+    ['a ledger that can\'t be read', t => treeWith(t, {}, { 'recipes/installed.json': 'x' }), /installed\.json can't be read/]
+  ]
+  for (const [name, make, reason] of cases) {
+    await t.test(name, async t => {
+      const folder = make(t)
+      const before = contents(folder)
+      t.throws(() => planAdd(folder, 'tea'), { name: 'RecipeError', message: reason })
+      t.same(contents(folder), before)
+    })
+  }
+})
+
+t.test('recipes that do not go together are named', async t => {
+  const folder = treeWith(t, {}, { 'recipes/coffee/recipe.json': JSON.stringify({ description: 'Coffee', conflicts: ['tea'] }) })
+  add(folder)
+  t.throws(() => planAdd(folder, 'coffee'), { message: /does not go with tea/ })
+})
+
+t.test('what another recipe needs stays until that is removed', async t => {
+  const folder = treeWith(t, { dependencies: { a: '2.0.0' } }, { 'recipes/milk/recipe.json': JSON.stringify({ description: 'Milk', requires: ['tea'], dependencies: { a: '2.0.0' } }), 'recipes/cup/recipe.json': JSON.stringify({ description: 'Cup', dependencies: { a: '2.0.0' } }) })
+  const before = contents(folder)
+  add(folder)
+  add(folder, 'milk')
+  add(folder, 'cup')
+  t.throws(() => planRemove(folder, 'tea'), { message: /milk needs "tea": remove that first/ })
+  remove(folder, 'milk')
+  remove(folder)
+  t.equal(JSON.parse(contents(folder)['package.json'] ?? '').dependencies.a, '2.0.0', 'the cup needs it')
+  remove(folder, 'cup')
+  t.same(contents(folder), before)
+})
+
+t.test('what the user changed is left, and named', async t => {
+  const folder = treeWith(t, { dependencies: { a: '2.0.0' } })
+  add(folder)
+  writeAll(folder, { 'services/tea.ts': 'mine now\n', 'services/table.ts': readFileSync(join(folder, 'services/table.ts'), 'utf8').replace('hot: true', 'hot: false') })
+  const { left } = remove(folder)
+  t.match(left, [/services\/tea\.ts: changed/, /services\/table\.ts: the lines for "operations"/])
+  t.equal(contents(folder)['services/tea.ts'], 'mine now\n')
+  t.match(contents(folder)['services/table.ts'], /hot: false/)
+  t.notOk(existsSync(join(folder, 'recipes/installed.json')))
+})
+
+t.test('lines that were moved are found and taken out all the same', async t => {
+  const folder = treeWith(t)
+  add(folder)
+  writeAll(folder, { 'services/table.ts': 'export const mine = 1\n' + readFileSync(join(folder, 'services/table.ts'), 'utf8') })
+  t.same(remove(folder).left, [])
+  t.equal(contents(folder)['services/table.ts'], `export const mine = 1\n${service}`)
+})
+
+t.test('without a network it is said what is needed, and the tree is as it was', async t => {
+  const folder = treeWith(t, { dependencies: { 'keel-is-not-there': '1.0.0' } })
+  const before = contents(folder)
+  process.env.npm_config_registry = 'http://127.0.0.1:1'
+  process.env.npm_config_fetch_retries = '0'
+  t.teardown(() => { delete process.env.npm_config_registry; delete process.env.npm_config_fetch_retries })
+  await t.rejects(carryOut(folder, planAdd(folder, 'tea'), () => {}), { name: 'RecipeError', message: /could not install keel-is-not-there@1\.0\.0:[\s\S]*The tree is as it was/ })
+  t.same(contents(folder), before)
+})
+
+t.test('the command', async t => {
+  const folder = copyOfCheckout(t)
+  const git = (...args: string[]) => execFileSync('git', ['-c', 'user.name=Test', '-c', 'user.email=test@example.com', ...args], { cwd: folder, encoding: 'utf8' })
+  rmSync(join(folder, 'recipes'), { recursive: true })
+  writeAll(folder, { 'recipes/tea/recipe.json': JSON.stringify({ description: 'Tea', next: ['boil water'] }), 'recipes/tea/files/services/tea.ts': 'export const tea = 1\n' })
+  const content = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  writeAll(folder, { 'package.json': `${JSON.stringify({ ...content, scripts: { ...content.scripts, ...scripts } }, null, 2)}\n` })
+  git('init', '-q')
+  git('add', '-A')
+  git('commit', '-qm', 'A fork')
+  const kit = async (...words: string[]) => await run(folder, 'node_modules/.bin/node', ['kit/cli.ts', ...words])
+
+  await t.test('says what would change, and changes nothing', async t => {
+    const { code, output } = await kit('add', 'tea', '--dry-run', '--json')
+    t.equal(code, 0)
+    t.match(JSON.parse(output), { action: 'add', name: 'tea', files: ['services/tea.ts'], next: ['boil water'], dryRun: true })
+    t.equal(git('status', '--porcelain'), '')
+  })
+
+  await t.test('adds, lists and removes', async t => {
+    t.match(await kit('add', 'tea'), { code: 0, output: /Added tea:[\s\S]*services\/tea\.ts[\s\S]*boil water/ })
+    t.match(JSON.parse((await kit('list', '--json')).output), [{ name: 'tea', added: true, description: 'Tea' }])
+    t.match(await kit('remove', 'tea'), { code: 1, output: /not committed[\s\S]*--force/ }, 'not beside changes that are not committed')
+    t.match(await kit('add', 'tea', '--force'), { code: 0, output: /there already/ })
+    t.match(await kit('remove', 'tea', '--force'), { code: 0, output: /Removed tea/ })
+    t.equal(git('status', '--porcelain'), '')
+  })
+
+  await t.test('explains what it does not know', async t => {
+    t.match(await kit('add', 'gin'), { code: 1, output: /no recipe "gin"\. There are: tea/ })
+    t.match(JSON.parse((await kit('remove', 'gin', '--json')).output), { error: /no recipe "gin"/ })
+    t.match(await kit('add'), { code: 1, output: /missing required argument/ })
+    t.match(await kit('add', '../tea'), { code: 1, output: /no recipe/ })
+    t.match(await kit('add', '--help'), { code: 0, output: /--dry-run/ })
+  })
+
+  await t.test('puts the tree back at Ctrl-C', async t => {
+    writeAll(folder, { 'package.json': `${JSON.stringify({ ...content, scripts: { ...content.scripts, ...scripts, openapi: 'sleep 60' } }, null, 2)}\n` })
+    git('commit', '-qam', 'Slow')
+    const child = spawn(...alone('node_modules/.bin/node', ['kit/cli.ts', 'add', 'tea'], { PATH: process.env.PATH }), { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
+    let said = ''
+    child.stderr.on('data', chunk => { said += String(chunk) })
+    while (!/Generating/.test(said)) await once(child.stderr, 'data')
+    child.kill('SIGINT')
+    const [code] = await once(child, 'close')
+    t.equal(code, 1)
+    t.match(said, /Stopped by SIGINT[\s\S]*The tree is as it was/)
+    t.equal(git('status', '--porcelain'), '')
+  })
+})
+
+t.test('each recipe of the kit fits the tree as it is', async t => {
+  t.ok(recipeNames(root).length > 0)
+  for (const name of recipeNames(root)) {
+    const recipe = readRecipe(root, name)
+    t.ok(existsSync(join(root, 'recipes', name, 'README.md')), `${name} has a README`)
+    t.ok([...recipe.files.keys()].some(path => path.startsWith('test/')), `${name} has tests`)
+    if (recipe.requires.length === 0) t.doesNotThrow(() => planAdd(root, name), name)
+  }
+})
