@@ -1,4 +1,11 @@
+import type { Socket } from 'node:net'
+import type pg from 'pg'
 import type { Config } from '../config/index.ts'
+
+/** How much longer than the database's own limit an answer may take: after it the connection is dead. */
+const ANSWER_MS = 2_000
+const KEEP_ALIVE_MS = 10_000
+const NO_ANSWER = 'Query read timeout'
 
 /** What bounds every statement, by the database's own names; in milliseconds. 0 leaves it to the database. */
 export function limitsOf (config: Config): Record<string, number> {
@@ -20,4 +27,34 @@ export function connectionOf (text: string, limits: Record<string, number>): { c
   const options = Object.entries({ ...limits, search_path: schema ?? 0 }).flatMap(([name, value]) => value === 0 ? [] : [`-c ${name}=${value}`])
   if (own !== null) options.push(own)
   return { connectionString: own === null ? text : url.href, ...options.length > 0 ? { options: options.join(' ') } : {} }
+}
+
+/**
+ * What finds out that a connection is dead though nobody has closed it (a host without power, a firewall that forgot
+ * it): the operating system asks on idle ones, and a statement has an end on this side, too, where the database has one.
+ */
+export function patienceOf (limits: Record<string, number>, url: string): pg.ClientConfig {
+  const limit = limits.statement_timeout ?? 0
+  // The URL may allow more than the settings.
+  const isKnown = limit > 0 && !decodeURIComponent(url).includes('statement_timeout')
+  return { keepAlive: true, keepAliveInitialDelayMillis: KEEP_ALIVE_MS, ...isKnown ? { query_timeout: limit + ANSWER_MS } : {} }
+}
+
+/** Has a pool close a connection whose statement got no answer: pg reports it, and would hand the connection out again. */
+export function dropDead (pool: pg.Pool): void {
+  pool.on('connect', client => {
+    const { connection: { stream } } = client as unknown as { connection: { stream: Socket } }
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown
+    const heed = (error: unknown) => { if ((error as Error | null)?.message === NO_ANSWER) stream.destroy() }
+    client.on('error', () => {})
+    Object.assign(client, {
+      query: (...args: unknown[]) => {
+        const done = args.at(-1)
+        if (typeof done === 'function') return query(...args.slice(0, -1), (error: unknown, result: unknown) => { heed(error); done(error, result) })
+        const result = query(...args)
+        if (result instanceof Promise) result.catch(heed)
+        return result
+      }
+    })
+  })
 }

@@ -1,11 +1,12 @@
 import { channel } from 'node:diagnostics_channel'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { PrismaPg } from '@prisma/adapter-pg'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import pg from 'pg'
 import { PrismaClient } from '../../prisma/generated/client.ts'
 import type { EmbeddedDatabase } from '../../prisma/engine/embedded.ts'
-import { connectionOf, limitsOf } from './connection.ts'
+import { connectionOf, dropDead, limitsOf, patienceOf } from './connection.ts'
 import { createProbe, databaseChecks, type ProbeQuery } from './probe.ts'
 
 declare module 'fastify' {
@@ -24,6 +25,7 @@ declare module 'fastify' {
 /** Also how long a query waits for a free connection: as long as a transaction waits to begin. */
 const CONNECT_TIMEOUT_MS = 15_000
 const IDLE_TIMEOUT_MS = 30_000
+const CLOSE_MS = 2_000
 
 /** Is told `{ durationMs }` of each query. */
 const queries = channel('keel:query')
@@ -34,8 +36,10 @@ async function database (fastify: FastifyInstance) {
   const embedded = config.DATABASE_URL === undefined ? await openEmbedded(config.DATA_DIR) : undefined
   const url = embedded?.url ?? config.DATABASE_URL ?? ''
   const schema = new URL(url).searchParams.get('schema') ?? undefined
-  const connection = connectionOf(url, embedded ? {} : limitsOf(config))
-  const pool = new pg.Pool({ ...connection, max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS })
+  const limits = embedded ? {} : limitsOf(config)
+  const connection = connectionOf(url, limits)
+  const pool = new pg.Pool({ ...connection, ...patienceOf(limits, url), max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS })
+  dropDead(pool)
   const adapter = new PrismaPg(pool, { schema, disposeExternalPool: true, onPoolError: error => log.warn({ err: error }, 'an idle database connection failed') })
   const slow = config.DATABASE_SLOW_MS
   const prisma = new PrismaClient({ adapter, log: [{ emit: 'event', level: 'query' }] })
@@ -57,7 +61,9 @@ async function database (fastify: FastifyInstance) {
 
   // onClose hooks run last to first: what was registered before, and may still need the database, is not yet closed.
   fastify.addHook('onClose', async () => {
-    await Promise.all([prisma.$disconnect(), probe.close()])
+    // A connection that is dead does not end.
+    const isClosed = await Promise.race([Promise.all([prisma.$disconnect(), probe.close()]), sleep(CLOSE_MS, false, { ref: false })])
+    if (isClosed === false) log.warn('the connections to the database did not close: they are left')
     await embedded?.close()
   })
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
+import type pg from 'pg'
 import type { Clock, PgBoss } from 'pg-boss'
 import { connectionProblem } from '../../prisma/migrate.ts'
 import { JobsUnavailableError } from './types.ts'
@@ -27,6 +28,8 @@ export interface Connection {
 /** Connections at the most; a worker also has one that listens. */
 const POOL_MAX = { worker: 4, web: 1 }
 const CONNECT_TIMEOUT_MS = 10_000
+/** Longer than the upkeep of many jobs takes. */
+const PATIENCE: pg.ClientConfig = { keepAlive: true, keepAliveInitialDelayMillis: 10_000, query_timeout: 30_000 }
 /** For the statements that settle what has just ended. */
 const STOP_TIMEOUT_MS = 3_000
 const NOT_MIGRATED = /is not installed|requires migrations/
@@ -63,6 +66,8 @@ export function createConnection ({ url, schema, works, log, prepare }: Connecti
       schema,
       max: works ? POOL_MAX.worker : POOL_MAX.web,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      // pg-boss hands what it does not know on to pg: a connection that is dead without a word is given up.
+      ...PATIENCE,
       migrate: false,
       createSchema: false,
       supervise: works,
@@ -125,7 +130,8 @@ export function createConnection ({ url, schema, works, log, prepare }: Connecti
     close: async () => {
       closing.abort()
       await attempt?.catch(() => {})
-      await connected?.stop({ graceful: true, timeout: STOP_TIMEOUT_MS })
+      // One that is dead does not end.
+      await Promise.race([connected?.stop({ graceful: true, timeout: STOP_TIMEOUT_MS }), sleep(2 * STOP_TIMEOUT_MS, undefined, { ref: false })])
     }
   }
 }

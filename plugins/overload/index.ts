@@ -44,7 +44,7 @@ async function overload (fastify: FastifyInstance) {
   })
 
   function pressure (): 'eventLoop' | 'pool' | undefined {
-    if (poolWait !== undefined && poolWait.expectedMs(DATABASE_POOL_MAX, patience) > OVERLOAD_POOL_WAIT_MS) return 'pool'
+    if (poolWait !== undefined && poolWait.expectedMs(patience) > OVERLOAD_POOL_WAIT_MS) return 'pool'
     return loopDelay !== undefined && loopDelay.ms > OVERLOAD_LOOP_DELAY_MS ? 'eventLoop' : undefined
   }
 

@@ -30,16 +30,16 @@ export class PoolWait {
   }
 
   /**
-   * Milliseconds; 0 while no more wait than are served.
-   * @param size of the pool
+   * Milliseconds; 0 while nobody waits.
    * @param patience so many may wait before there is anything to go by
    */
-  expectedMs (size: number, patience: number): number {
+  expectedMs (patience: number): number {
     const { waitingCount } = this.#pool
-    // Who is in a line no longer than the pool is next when what runs now has ended.
-    if (waitingCount <= size) return 0
-    // A rate of a time when less was asked for is none that the pool can't exceed; a line that has not moved yet has none.
-    if (this.#busy < 2 || this.#perMs === 0) return waitingCount > patience ? Infinity : this.#busy * SAMPLE_MS
+    if (waitingCount === 0) return 0
+    // A rate of a time when less was asked for is none that the pool can't exceed: a burst may wait until there is one.
+    if (this.#busy < 2) return waitingCount > patience ? Infinity : 0
+    // A line that has not moved yet.
+    if (this.#perMs === 0) return waitingCount > patience ? Infinity : this.#busy * SAMPLE_MS
     return waitingCount / this.#perMs
   }
 

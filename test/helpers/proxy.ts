@@ -3,7 +3,13 @@ import type { Test } from 'tap'
 import { freePort } from './process.ts'
 
 /** A way to a database server that can be cut. */
-export interface Proxy { url: string, open: () => Promise<void>, cut: () => Promise<void> }
+export interface Proxy {
+  url: string
+  open: () => Promise<void>
+  cut: () => Promise<void>
+  /** From now on nothing passes on the connections that there are, and nobody is told; new ones are as ever. */
+  silence: () => void
+}
 
 /** A proxy on this machine to the server of a URL; closed at first. Ends with the test. */
 export async function createProxy (t: Test, url: string): Promise<Proxy> {
@@ -24,6 +30,9 @@ export async function createProxy (t: Test, url: string): Promise<Proxy> {
   return {
     url: proxied.href,
     cut,
+    silence: () => {
+      for (const socket of sockets) socket.unpipe().resume()
+    },
     open: async () => {
       server = createServer(socket => {
         const other = connect(target)

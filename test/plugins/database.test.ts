@@ -2,6 +2,8 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { asAdmin, bearer, buildApp, newProduct, registered, testDatabase } from '../helpers/app.ts'
+import { buildLogged } from '../helpers/log.ts'
+import { createProxy } from '../helpers/proxy.ts'
 
 /** A lock needs another session, and the embedded database has one. */
 const skip = process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set'
@@ -71,4 +73,32 @@ t.test('what the URL says itself counts, and its schema is found', { skip }, asy
   t.equal(await setting(app, 'statement_timeout'), '15s')
   t.equal(await setting(app, 'search_path'), 'public')
   t.equal((await app.inject('/products')).statusCode, 200)
+})
+
+t.test('connections that die without a word are given up, and the service goes on by others', { skip }, async (t) => {
+  const proxy = await createProxy(t, await testDatabase())
+  await proxy.open()
+  const app = await buildApp(t, { DATABASE_URL: proxy.url, DATABASE_STATEMENT_TIMEOUT: 500, DATABASE_POOL_MAX: 4 })
+  const select = async () => await app.prisma.$queryRaw`SELECT 1`
+  const transaction = async () => await app.prisma.$transaction(async tx => await tx.$queryRaw`SELECT 1`, { timeout: 60_000 })
+  await Promise.all([select(), select(), transaction(), transaction()])
+
+  proxy.silence()
+  const results = await Promise.allSettled([select(), select(), transaction(), transaction()])
+  t.ok(results.every(({ status }) => status === 'rejected'))
+  t.same(await Promise.all([select(), transaction(), select(), transaction()]), Array(4).fill([{ '?column?': 1 }]))
+  t.equal((await app.inject('/products')).statusCode, 200)
+})
+
+t.test('the service ends though its connections are dead', { skip }, async (t) => {
+  const proxy = await createProxy(t, await testDatabase())
+  await proxy.open()
+  const { app, lines } = await buildLogged(t, { DATABASE_URL: proxy.url })
+  await app.prisma.$queryRaw`SELECT 1`
+  proxy.silence()
+  const under = app.prisma.$queryRaw`SELECT 1`.catch(() => 'given up')
+  await app.close()
+  t.match(lines, [{ msg: /the connections to the database did not close/ }])
+  proxy.cut()
+  await under
 })
