@@ -544,7 +544,7 @@ export interface components {
              */
             password: string;
         };
-        /** @description The stream can't be resumed where it was asked to (`event: reset`): read the orders anew; events follow from `id` on */
+        /** @description The stream can't be resumed where it was asked to (`event: reset`): read anew what they are of; events follow from `id` on */
         EventsReset: {
             /** @description Place in the log of events: grows, with gaps; send it as Last-Event-ID to go on behind it */
             id: string;

@@ -42,8 +42,9 @@ class Deadline {
       clearTimeout(timer)
       if (reply.raw.writableEnded || reply.sent) return
       this.#abort(new Error('The client has hung up.'))
-      // What the handler still gives is nobody's.
+      // What the handler still gives is nobody's, and no mistake of it.
       reply.hijack()
+      reply.send = () => reply
     })
   }
 

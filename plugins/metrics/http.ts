@@ -49,7 +49,7 @@ export function observeRequests (fastify: FastifyInstance, registry: Registry): 
   }
   fastify.addHook('onRequest', ({ raw }, reply, done) => {
     // What becomes a WebSocket takes the connection with it: its response is never closed.
-    if (raw.headers.upgrade === undefined) {
+    if ((raw as { upgrade?: boolean }).upgrade !== true) {
       open++
       reply.raw.on('close', leave)
     }

@@ -3,13 +3,14 @@ import { Type } from 'typebox'
 import { once } from '../../services/idempotency.ts'
 import { takeStep, type Step } from '../../services/order-states.ts'
 import { findOrder, listOrders, placeOrder, visibleTo } from '../../services/orders.ts'
+import { EventsReset, eventsHeaders, eventsQuery } from '../http/events.ts'
 import { linkHeader, locationHeader, replayedHeader } from '../http/headers.ts'
 import { idempotencyHeaders, markReplay, repeatable } from '../http/idempotency.ts'
 import { linkNext } from '../http/pages.ts'
 import { byTicket } from '../http/ticket.ts'
 import { Money } from '../products/schemas.ts'
 import { idParams, pageQuery, problem, ref } from '../schemas.ts'
-import { EventsReset, NewOrder, Order, OrderEvent, OrderItem, OrderPage, Status, eventsHeaders, eventsQuery } from './schemas.ts'
+import { NewOrder, Order, OrderEvent, OrderItem, OrderPage, Status } from './schemas.ts'
 
 const tags = ['orders']
 const params = idParams('The id of the order')

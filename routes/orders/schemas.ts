@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
+import { position } from '../http/events.ts'
 import { Money, Product } from '../products/schemas.ts'
 import { Id, Timestamp, oneOf, pageOf, ref } from '../schemas.ts'
-import { Ticket } from '../ws/schemas.ts'
 
 const { sku, name } = Product.properties
 const productId = Id('The product')
@@ -47,8 +47,6 @@ export const NewOrder = Type.Object({
 
 export const OrderPage = pageOf(Order)
 
-const position = Type.String({ pattern: '^[0-9]+$', maxLength: 19, description: 'Place in the log of events: grows, with gaps; send it as Last-Event-ID to go on behind it' })
-
 export const OrderEvent = Type.Object({
   id: position,
   type: oneOf(['order.created', 'order.paid', 'order.shipped', 'order.cancelled'], { description: 'What happened' }),
@@ -59,17 +57,3 @@ export const OrderEvent = Type.Object({
   $id: 'OrderEvent',
   description: 'A change of an order, and what the order was after it; `event` of the stream is its type'
 })
-
-export const EventsReset = Type.Object({
-  id: position,
-  reason: oneOf(['malformed', 'future', 'expired'], { description: 'The position is none, was never given out, or what followed it is no longer kept' })
-}, {
-  $id: 'EventsReset',
-  description: 'The stream can\'t be resumed where it was asked to (`event: reset`): read the orders anew; events follow from `id` on'
-})
-
-const TEXT = '^[\\s\\S]*$'
-/** Longer than any URL or header that the server takes: what is no position is answered with a reset. */
-const lastEventId = Type.Optional(Type.String({ maxLength: 16_384, pattern: TEXT, description: 'The `id` to go on behind; without it, the stream begins now' }))
-export const eventsHeaders = Type.Object({ 'last-event-id': lastEventId })
-export const eventsQuery = Type.Object({ lastEventId, ticket: Type.Optional(Ticket.properties.ticket) }, { additionalProperties: false })

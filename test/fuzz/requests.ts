@@ -47,9 +47,9 @@ function requestWith (operation: Operation, fault: Part): Arbitrary<Generated> {
 
 function parametersIn ({ path, parameters }: Operation, where: Parameter['in'], wrong: boolean): Arbitrary<Record<string, string>> {
   const here = parameters.filter(parameter => parameter.in === where)
-  const right = Object.fromEntries(here.map(({ name, schema }) => [name, valid(schema, path, name).map(String)]))
+  const right = Object.fromEntries(here.map(({ name, schema }) => [name, valid(schema, path, name).map(value => value === undefined ? undefined : String(value))]))
   const requiredKeys = here.filter(({ required }) => required).map(({ name }) => name)
-  const fine = fc.record<Record<string, string>>(right, { requiredKeys, noNullPrototype: true }) as Arbitrary<Record<string, string>>
+  const fine = fc.record(right, { requiredKeys, noNullPrototype: true }).map(values => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Record<string, string>)
   if (!wrong) return fine
   const one = fc.constantFrom(...here).chain(({ name, schema }) => fc.oneof(nastyText, invalid(schema, path).map(String)).map(value => [name, value] as const))
   const fault = where === 'query' ? fc.oneof(one, fc.constant(['extra', '1'] as const)) : one

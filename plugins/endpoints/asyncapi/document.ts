@@ -99,6 +99,10 @@ function eventId ({ name, event }: Topic): string {
   return $id
 }
 
+function unknown (name: string): never {
+  throw new Error(`the events of a topic refer to the schema ${name}, which is not there: addSchema(${name}) beside the route of the WebSocket`)
+}
+
 /** The schemas that are referred to, and those that these refer to. */
 function schemasFor (messages: object, known: Record<string, Schema>): Record<string, object> {
   const found: Record<string, object> = {}
@@ -106,7 +110,8 @@ function schemasFor (messages: object, known: Record<string, Schema>): Record<st
   while (todo.length > 0) {
     for (const [, name = ''] of JSON.stringify(todo.pop()).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
       if (name in found) continue
-      const { $id: _, ...schema } = known[name] ?? {}
+      const schema = { ...known[name] ?? unknown(name) }
+      delete schema.$id
       todo.push(found[name] = local(schema))
     }
   }
