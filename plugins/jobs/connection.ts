@@ -31,7 +31,7 @@ const CONNECT_TIMEOUT_MS = 10_000
 /** Longer than the upkeep of many jobs takes. */
 const PATIENCE: pg.ClientConfig = { keepAlive: true, keepAliveInitialDelayMillis: 10_000, query_timeout: 30_000 }
 /** For the statements that settle what has just ended. */
-const STOP_TIMEOUT_MS = 3_000
+const STOP_TIMEOUT_MS = 2_000
 const NOT_MIGRATED = /is not installed|requires migrations/
 const MAX_WAIT_MS = 10_000
 /** How often the same error is logged while it lasts. */
@@ -131,7 +131,7 @@ export function createConnection ({ url, schema, works, log, prepare }: Connecti
       closing.abort()
       await attempt?.catch(() => {})
       // One that is dead does not end.
-      await Promise.race([connected?.stop({ graceful: true, timeout: STOP_TIMEOUT_MS }), sleep(2 * STOP_TIMEOUT_MS, undefined, { ref: false })])
+      await Promise.race([connected?.stop({ graceful: true, timeout: STOP_TIMEOUT_MS }), sleep(STOP_TIMEOUT_MS + 500, undefined, { ref: false })])
     }
   }
 }

@@ -4,6 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { until } from '../helpers/jobs.ts'
 import { answers, copyOfCheckout, startService } from '../helpers/process.ts'
+import { createProxy } from '../helpers/proxy.ts'
+import { plainDatabase } from '../prisma/project.ts'
+
+const server = process.env.TEST_DATABASE_URL ?? ''
 
 const folder = copyOfCheckout(t)
 mkdirSync(join(folder, 'routes/trouble'), { recursive: true })
@@ -67,4 +71,18 @@ t.test('an error that nobody catches is logged; what is under way finishes, and 
   const { code, output } = await service.ended()
   t.match(output, /nobody catches this/)
   t.equal(code, 1)
+})
+
+t.test('a database that hangs does not keep it', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, async t => {
+  const proxy = await createProxy(t, await plainDatabase(t, server))
+  await proxy.open()
+  const service = await startService(t, folder, { DATABASE_URL: proxy.url, REQUEST_TIMEOUT_MS: '1000' })
+  await fetch(`${service.url}/products`)
+  proxy.silence()
+  const answer = fetch(`${service.url}/products`)
+  await sleep(100)
+  const stopped = service.stop('SIGTERM')
+  t.equal((await answer).status, 503)
+  const { code, output } = await stopped
+  t.equal(code, 0, output)
 })

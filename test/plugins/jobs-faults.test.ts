@@ -91,6 +91,20 @@ t.test('a database that is away at the start, comes, goes and comes back: the pr
   await ran(3)
 })
 
+t.test('a worker whose connections die without a word works on by others', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, async (t) => {
+  const proxy = await createProxy(t, DATABASE_URL)
+  await proxy.open()
+  const { app, name, ran } = await worker(t, { DATABASE_URL: proxy.url, DATABASE_STATEMENT_TIMEOUT: 500 })
+  const sender = await buildApp(t, { ROLE: 'web' }, fastify => fastify.jobs.define({ name, payload: Type.Object({ n: Type.Integer() }), handler: async () => {} }))
+  await until(() => isReady(app))
+  await sender.jobs.send(name, { n: 1 })
+  await ran(1)
+  proxy.silence()
+  await sender.jobs.send(name, { n: 2 })
+  await ran(2)
+  await until(() => isReady(app))
+})
+
 t.test('while the database is away for the jobs, an order is refused with 503 and leaves nothing', async (t) => {
   const app = await buildApp(t)
   const { token } = await registered(app)
