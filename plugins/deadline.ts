@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { requestLine } from '../server/logger.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -42,6 +43,8 @@ class Deadline {
       clearTimeout(timer)
       if (reply.raw.writableEnded || reply.sent) return
       this.#abort(new Error('The client has hung up.'))
+      // Without an answer it has no other line.
+      request.log.info(requestLine(request, reply), 'the client hung up')
       // What the handler still gives is nobody's, and no mistake of it.
       reply.hijack()
       reply.send = () => reply

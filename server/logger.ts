@@ -35,15 +35,22 @@ export class RequestLog extends LogController {
   override requestCompleted (error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {
     const { eventStream: stream, isShed } = reply as Extended
     const line = {
-      method: request.method,
-      route: request.routeOptions.url ?? null,
-      path: pathOf(request),
+      ...requestLine(request, reply),
       status: reply.statusCode,
-      durationMs: Math.round(reply.elapsedTime * 100) / 100,
-      userId: (request as Known).user?.id,
       ...stream ? { events: stream.events, end: stream.end ?? 'refused' } : error ? { err: error } : {}
     }
     request.log[isShed ? 'debug' : reply.statusCode >= 500 ? 'error' : 'info'](line, 'request')
+  }
+}
+
+/** What a line of the log says of a request. */
+export function requestLine (request: FastifyRequest, reply: FastifyReply): Record<string, unknown> {
+  return {
+    method: request.method,
+    route: request.routeOptions.url ?? null,
+    path: pathOf(request),
+    durationMs: Math.round(reply.elapsedTime * 100) / 100,
+    userId: (request as Known).user?.id
   }
 }
 

@@ -1,5 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { bearer, buildApp, registered } from '../helpers/app.ts'
+import { until } from '../helpers/jobs.ts'
 import { buildLogged } from '../helpers/log.ts'
 
 /** The service and what it logs from now on. */
@@ -51,3 +55,27 @@ t.test('a well-formed X-Request-Id is kept; another is replaced', async (t) => {
     t.match(await ask(id), /^[0-9a-f-]{36}$/, id)
   }
 })
+
+t.test('a client that leaves before the answer is a line, without the query, and no warning', async (t) => {
+  const { promise: left, resolve: leave } = Promise.withResolvers<void>()
+  const { app, lines } = await buildLogged(t, {}, app => {
+    app.get('/slow', { config: { public: true }, schema: { hide: true } }, async () => { await left; return 'for nobody' })
+  })
+  const address = await app.listen({ port: 0, host: '127.0.0.1' })
+  lines.length = 0
+  const control = new AbortController()
+  const asked = fetch(`${address}/slow?ticket=secret`, { signal: control.signal }).catch(() => {})
+  await until(async () => await connections(app) > 0)
+  await sleep(50)
+  control.abort()
+  await asked
+  await until(() => lines.length > 0)
+  leave()
+  await sleep(50)
+  t.match(lines, [{ level: 30, msg: 'the client hung up', method: 'GET', route: '/slow', path: '/slow', durationMs: Number }])
+  t.equal(lines.length, 1)
+})
+
+async function connections (app: FastifyInstance): Promise<number> {
+  return await promisify(app.server.getConnections.bind(app.server))()
+}
