@@ -36,7 +36,7 @@ export function connectionOf (text: string, limits: Record<string, number>): { c
 export function patienceOf (limits: Record<string, number>, url: string): pg.ClientConfig {
   const limit = limits.statement_timeout ?? 0
   // The URL may allow more than the settings.
-  const isKnown = limit > 0 && !decodeURIComponent(url).includes('statement_timeout')
+  const isKnown = limit > 0 && !new URL(url).searchParams.toString().includes('statement_timeout')
   return { keepAlive: true, keepAliveInitialDelayMillis: KEEP_ALIVE_MS, ...isKnown ? { query_timeout: limit + ANSWER_MS } : {} }
 }
 
