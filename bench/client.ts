@@ -15,17 +15,16 @@ const BODILESS = new Set([204, 304])
  */
 export class Client {
   readonly #port: number
-  readonly #free: Socket[]
+  readonly #free: Socket[] = []
   readonly #waiting: ((socket: Socket) => void)[] = []
   readonly #all = new Set<Socket>()
 
-  private constructor (port: number, sockets: Socket[]) {
+  private constructor (port: number) {
     this.#port = port
-    this.#free = sockets
   }
 
   static async open (port: number, connections: number): Promise<Client> {
-    const client = new Client(port, [])
+    const client = new Client(port)
     for (let n = 0; n < connections; n++) client.#free.push(await client.#connect())
     // One that has sent nothing is soon closed; one that has had an answer is kept.
     await Promise.all(client.#free.map(() => client.send('GET', '/health/live')))

@@ -4,7 +4,8 @@ import type { Config } from '../config/index.ts'
 
 /** How much longer than the database's own limit an answer may take: after it the connection is dead. */
 const ANSWER_MS = 2_000
-const KEEP_ALIVE_MS = 10_000
+/** Has the operating system ask whether the other side is there. */
+export const KEEP_ALIVE: pg.ClientConfig = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 }
 const NO_ANSWER = 'Query read timeout'
 
 /** What bounds every statement, by the database's own names; in milliseconds. 0 leaves it to the database. */
@@ -37,10 +38,13 @@ export function patienceOf (limits: Record<string, number>, url: string): pg.Cli
   const limit = limits.statement_timeout ?? 0
   // The URL may allow more than the settings.
   const isKnown = limit > 0 && !new URL(url).searchParams.toString().includes('statement_timeout')
-  return { keepAlive: true, keepAliveInitialDelayMillis: KEEP_ALIVE_MS, ...isKnown ? { query_timeout: limit + ANSWER_MS } : {} }
+  return { ...KEEP_ALIVE, ...isKnown ? { query_timeout: limit + ANSWER_MS } : {} }
 }
 
-/** Has a pool close a connection whose statement got no answer: pg reports it, and would hand the connection out again. */
+/**
+ * Has a pool close a connection whose statement got no answer: to one that was taken for a transaction pg reports it,
+ * and would hand it out again. (What the pool itself runs it drops itself.)
+ */
 export function dropDead (pool: pg.Pool): void {
   pool.on('connect', client => {
     const { connection: { stream } } = client as unknown as { connection: { stream: Socket } }
@@ -49,8 +53,6 @@ export function dropDead (pool: pg.Pool): void {
     client.on('error', () => {})
     Object.assign(client, {
       query: (...args: unknown[]) => {
-        const done = args.at(-1)
-        if (typeof done === 'function') return query(...args.slice(0, -1), (error: unknown, result: unknown) => { heed(error); done(error, result) })
         const result = query(...args)
         if (result instanceof Promise) result.catch(heed)
         return result

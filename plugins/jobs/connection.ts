@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Clock, PgBoss } from 'pg-boss'
 import { connectionProblem } from '../../prisma/migrate.ts'
+import { KEEP_ALIVE } from '../database/connection.ts'
 import { JobsUnavailableError } from './types.ts'
 
 export interface ConnectionOptions {
@@ -29,7 +30,7 @@ export interface Connection {
 const POOL_MAX = { worker: 4, web: 1 }
 const CONNECT_TIMEOUT_MS = 10_000
 /** Longer than the upkeep of many jobs takes. */
-const PATIENCE: pg.ClientConfig = { keepAlive: true, keepAliveInitialDelayMillis: 10_000, query_timeout: 30_000 }
+const PATIENCE: pg.ClientConfig = { ...KEEP_ALIVE, query_timeout: 30_000 }
 /** For the statements that settle what has just ended. */
 const STOP_TIMEOUT_MS = 2_000
 const NOT_MIGRATED = /is not installed|requires migrations/
