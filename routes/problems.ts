@@ -110,6 +110,7 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
     title: 'The first request with this Idempotency-Key is still running',
     description: 'The first request with this key has not been answered yet. Wait a moment and send the same request again for its answer.'
   },
+  // recipes: problems
   INVALID_CURSOR: {
     status: 400,
     title: 'The cursor is not valid',

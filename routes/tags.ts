@@ -5,6 +5,7 @@ export const tags = [
   { name: 'products', description: 'The catalogue' },
   { name: 'orders', description: 'From pending to paid to shipped' },
   { name: 'events', description: 'What happens, as it happens' },
+  // recipes: tags
   { name: 'problems', description: 'What the codes of error bodies mean' },
   { name: 'health', description: 'For load balancers and orchestrators' }
 ]

@@ -24,6 +24,7 @@ export type DomainCode =
   | 'VERSION_REQUIRED'
   | 'IDEMPOTENCY_KEY_REUSED'
   | 'IDEMPOTENCY_IN_FLIGHT'
+  // recipes: codes
   | 'INVALID_CURSOR'
 
 /** A place in the caller's input, as a JSON pointer (RFC 6901) into it, and what is wrong there. */

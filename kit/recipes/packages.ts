@@ -5,48 +5,55 @@ export const PACKAGE = 'package.json'
 export const LOCK = 'package-lock.json'
 
 type Versions = Record<string, string>
-interface Package { dependencies: Versions, devDependencies: Versions }
+interface Package { dependencies: Versions, devDependencies: Versions, scripts: Record<string, string> }
 
-/** What a recipe changed in package.json: the packages that it brought, and those that it made ones of production. */
-export interface PackageChange { dependencies: Versions, devDependencies: Versions, promoted: Versions }
+/** What a recipe changed in package.json: the packages that it brought, those that it made ones of production, its scripts. */
+export interface PackageChange { dependencies: Versions, devDependencies: Versions, promoted: Versions, scripts: Record<string, string> }
 
-/** package.json with what a recipe needs. @throws RecipeError when another version is there */
-export function withPackages (text: string, { name, dependencies, devDependencies }: Pick<Recipe, 'name' | 'dependencies' | 'devDependencies'>): { text: string, change: PackageChange } {
+/** package.json with what a recipe needs. @throws RecipeError when another version of a package, or another script, is there */
+export function withPackages (text: string, { name, dependencies, devDependencies, scripts }: Pick<Recipe, 'name' | 'dependencies' | 'devDependencies' | 'scripts'>): { text: string, change: PackageChange } {
   const content = read(text)
   const all = { ...content.devDependencies, ...content.dependencies }
   for (const [wanted, version] of Object.entries({ ...dependencies, ...devDependencies })) {
     const present = all[wanted]
     if (present !== undefined && present !== version) throw new RecipeError(`"${name}" needs ${wanted} ${version}, and ${PACKAGE} has ${present}. Make them the same first.`)
   }
+  for (const [script, command] of Object.entries(scripts)) {
+    const present = content.scripts[script]
+    if (present !== undefined && present !== command) throw new RecipeError(`"${name}" has a script "${script}", and ${PACKAGE} has another of that name. Rename yours first.`)
+  }
   const change = {
     dependencies: pick(dependencies, wanted => all[wanted] === undefined),
     devDependencies: pick(devDependencies, wanted => all[wanted] === undefined),
-    promoted: pick(dependencies, wanted => content.dependencies[wanted] === undefined && content.devDependencies[wanted] !== undefined)
+    promoted: pick(dependencies, wanted => content.dependencies[wanted] === undefined && content.devDependencies[wanted] !== undefined),
+    scripts: pick(scripts, script => content.scripts[script] === undefined)
   }
   return {
     text: written(content, {
       dependencies: { ...content.dependencies, ...change.dependencies, ...change.promoted },
-      devDependencies: { ...pick(content.devDependencies, wanted => change.promoted[wanted] === undefined), ...change.devDependencies }
+      devDependencies: { ...pick(content.devDependencies, wanted => change.promoted[wanted] === undefined), ...change.devDependencies },
+      scripts: { ...content.scripts, ...change.scripts }
     }),
     change
   }
 }
 
 /** package.json without what a recipe changed, where the versions are still the same. */
-export function withoutPackages (text: string, { dependencies, devDependencies, promoted }: PackageChange): string {
+export function withoutPackages (text: string, { dependencies, devDependencies, promoted, scripts }: PackageChange): string {
   const content = read(text)
   const isStill = (versions: Versions, [name, version]: [string, string]) => versions[name] === version
   const demoted = Object.fromEntries(Object.entries(promoted).filter(entry => isStill(content.dependencies, entry)))
   return written(content, {
     dependencies: Object.fromEntries(Object.entries(content.dependencies).filter(entry => !isStill({ ...dependencies, ...demoted }, entry))),
-    devDependencies: { ...Object.fromEntries(Object.entries(content.devDependencies).filter(entry => !isStill(devDependencies, entry))), ...demoted }
+    devDependencies: { ...Object.fromEntries(Object.entries(content.devDependencies).filter(entry => !isStill(devDependencies, entry))), ...demoted },
+    scripts: Object.fromEntries(Object.entries(content.scripts).filter(entry => !isStill(scripts, entry)))
   })
 }
 
 function read (text: string): Package & object {
   const content = JSON.parse(text) as Partial<Package>
   // Where it has them, they stay where they are.
-  return Object.assign(content, { dependencies: content.dependencies ?? {}, devDependencies: content.devDependencies ?? {} })
+  return Object.assign(content, { dependencies: content.dependencies ?? {}, devDependencies: content.devDependencies ?? {}, scripts: content.scripts ?? {} })
 }
 
 function pick (versions: Versions, filter: (name: string) => boolean): Versions {
@@ -55,5 +62,5 @@ function pick (versions: Versions, filter: (name: string) => boolean): Versions 
 
 function written (content: object, versions: Package): string {
   const sorted = (versions: Versions) => Object.fromEntries(Object.entries(versions).sort(([a], [b]) => a < b ? -1 : 1))
-  return `${JSON.stringify({ ...content, dependencies: sorted(versions.dependencies), devDependencies: sorted(versions.devDependencies) }, null, 2)}\n`
+  return `${JSON.stringify({ ...content, scripts: versions.scripts, dependencies: sorted(versions.dependencies), devDependencies: sorted(versions.devDependencies) }, null, 2)}\n`
 }

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { insert, withdraw } from './edits.ts'
 import { digest, LEDGER, ledgerText, readLedger, type Entry, type Ledger } from './ledger.ts'
 import { LOCK, PACKAGE, withoutPackages, withPackages, type PackageChange } from './packages.ts'
-import { readRecipe, RecipeError } from './recipe.ts'
+import { readRecipe, recipeNames, RecipeError } from './recipe.ts'
 import { Tree } from './tree.ts'
 
 /** The changes, what is said of them, and whether npm has something to install or take away. */
@@ -35,7 +35,7 @@ export function planAdd (root: string, name: string): Plan {
 
   const missing = recipe.requires.filter(other => !ledger[other])
   if (missing.length > 0) throw new RecipeError(`"${name}" needs ${missing.join(' and ')}: add that first.`)
-  const conflicting = recipe.conflicts.filter(other => ledger[other])
+  const conflicting = Object.keys(ledger).filter(other => recipe.conflicts.includes(other) || conflictsOf(root, other).includes(name))
   if (conflicting.length > 0) throw new RecipeError(`"${name}" does not go with ${conflicting.join(' and ')}, which this tree has: remove that first.`)
 
   for (const [path, text] of recipe.files) {
@@ -52,7 +52,7 @@ export function planAdd (root: string, name: string): Plan {
   }
   const { text, change } = withPackages(tree.read(PACKAGE) ?? '{}', recipe)
   plan.packages = named({ ...change.dependencies, ...change.devDependencies, ...change.promoted })
-  if (plan.packages.length > 0) changePackages(tree, text)
+  changePackages(tree, text)
   const entry: Entry = { requires: recipe.requires, files: Object.fromEntries([...recipe.files].map(([path, text]) => [path, digest(text)])), edits: recipe.edits, needs: Object.keys({ ...recipe.dependencies, ...recipe.devDependencies }), packages: change }
   tree.write(LEDGER, ledgerText({ ...ledger, [name]: entry }))
   return plan
@@ -93,20 +93,26 @@ export function planRemove (root: string, name: string): Plan {
   }
   const { gone, others } = handOver(entry.packages, rest)
   plan.packages = named({ ...gone.dependencies, ...gone.devDependencies, ...gone.promoted })
-  if (plan.packages.length > 0) changePackages(tree, withoutPackages(tree.read(PACKAGE) ?? '{}', gone))
+  changePackages(tree, withoutPackages(tree.read(PACKAGE) ?? '{}', gone))
   tree.write(LEDGER, ledgerText(others))
   return plan
 }
 
+/** What a recipe says that it does not go with, if the checkout still has it. */
+function conflictsOf (root: string, name: string): string[] {
+  return recipeNames(root).includes(name) ? readRecipe(root, name).conflicts : []
+}
+
 /** npm changes the lockfile: it is among what is taken back when that fails. */
 function changePackages (tree: Tree, text: string): void {
+  if (text === tree.read(PACKAGE)) return
   tree.write(PACKAGE, text)
   tree.write(LOCK, tree.read(LOCK))
 }
 
 /** Packages that another recipe needs, too, are its own from now on. */
 function handOver (packages: PackageChange, others: Ledger): { gone: PackageChange, others: Ledger } {
-  const gone: PackageChange = { dependencies: {}, devDependencies: {}, promoted: {} }
+  const gone: PackageChange = { dependencies: {}, devDependencies: {}, promoted: {}, scripts: packages.scripts }
   const heirs = structuredClone(others)
   for (const kind of ['dependencies', 'devDependencies', 'promoted'] as const) {
     for (const [dependency, version] of Object.entries(packages[kind])) {

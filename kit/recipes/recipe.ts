@@ -18,6 +18,8 @@ const RecipeFile = Type.Object({
   conflicts: Type.Optional(Names),
   dependencies: Type.Optional(Versions),
   devDependencies: Type.Optional(Versions),
+  /** Of package.json: what `npm run NAME` does. */
+  scripts: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z0-9:-]+$' }), Type.String({ minLength: 1 }))),
   edits: Type.Optional(Type.Array(Type.Object({
     file: Type.String(),
     anchor: Type.String({ pattern: '^[a-z-]+$' }),
@@ -62,7 +64,7 @@ export function readRecipe (root: string, name: string): Recipe {
   if (!validator.Check(value)) {
     throw new RecipeError(`${path} is not a recipe: ${validator.Errors(value).map(({ instancePath, message }) => `${instancePath || '/'} ${message}`).join('; ')}`)
   }
-  return { name, requires: [], conflicts: [], dependencies: {}, devDependencies: {}, edits: [], next: [], ...value, files: filesOf(join(folder, 'files')) }
+  return { name, requires: [], conflicts: [], dependencies: {}, devDependencies: {}, scripts: {}, edits: [], next: [], ...value, files: filesOf(join(folder, 'files')) }
 }
 
 function filesOf (folder: string): Map<string, string> {

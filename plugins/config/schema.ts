@@ -61,6 +61,7 @@ export const ConfigSchema = Type.Object({
   HTTP_TIMEOUT_MS: integer('Milliseconds that a call of another service may take, retries and all, unless it says otherwise; keep it below REQUEST_TIMEOUT_MS', { minimum: 1, maximum: 3_600_000, default: 5_000 }),
   HTTP_ORIGIN_CONCURRENCY: integer('Calls of this process to each origin (scheme, host and port) that are under way at a time; as many more may wait', { minimum: 1, maximum: 100_000, default: 50 }),
   HTTP_UNTRUSTED_ALLOW: trustList('Addresses or CIDR ranges that URLs of users may lead to although they are not public, comma separated', { default: '' }),
+  // recipes: settings
   SHUTDOWN_DELAY_MS: integer('Milliseconds that the service goes on at shutdown, not ready any more, until balancers have noticed; 5000 in production', { minimum: 0, maximum: 600_000, default: 0, production: 5_000 }),
   SHUTDOWN_GRACE_MS: integer('Milliseconds that requests and jobs under way then get to finish', { minimum: 0, maximum: 600_000, default: 10_000 })
 })

@@ -94,6 +94,20 @@ t.test('recipes that do not go together are named', async t => {
   const folder = treeWith(t, {}, { 'recipes/coffee/recipe.json': JSON.stringify({ description: 'Coffee', conflicts: ['tea'] }) })
   add(folder)
   t.throws(() => planAdd(folder, 'coffee'), { message: /does not go with tea/ })
+  remove(folder)
+  add(folder, 'coffee')
+  t.throws(() => planAdd(folder, 'tea'), { message: /does not go with coffee/ }, 'whichever of the two says so')
+})
+
+t.test('its scripts come and go with it; one of the fork\'s own is not overwritten', async t => {
+  const folder = treeWith(t, { scripts: { 'tea:make': 'true', lint: 'false' } }, { 'package.json': `${JSON.stringify({ scripts: { lint: 'true' } }, null, 2)}\n` })
+  t.throws(() => planAdd(folder, 'tea'), { message: /has a script "lint", and package\.json has another/ })
+  const other = treeWith(t, { scripts: { 'tea:make': 'true' } })
+  const before = contents(other)
+  add(other)
+  t.match(JSON.parse(contents(other)['package.json'] ?? ''), { scripts: { openapi: 'true', 'tea:make': 'true' } })
+  remove(other)
+  t.same(contents(other), before)
 })
 
 t.test('what another recipe needs stays until that is removed', async t => {
