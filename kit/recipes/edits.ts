@@ -1,16 +1,43 @@
-// Edits to files that are the fork's own: lines above a comment that names a place.
+// Edits to files that are the fork's own: lines above a comment that names a place, or in place of others.
 import { RecipeError, type RecipeEdit } from './recipe.ts'
+
+type Insertion = Extract<RecipeEdit, { anchor: string }>
+
+/** What an edit is called. */
+export function nameOf (edit: RecipeEdit): string {
+  return 'anchor' in edit ? `${edit.file} (${edit.anchor})` : edit.file
+}
+
+/**
+ * A file's text with an edit.
+ * @throws RecipeError with the edit to make by hand, when its place is not there exactly once
+ */
+export function edited (text: string | undefined, edit: RecipeEdit): string {
+  if ('anchor' in edit) return insert(text, edit)
+  const result = text === undefined ? undefined : exchange(text, edit.without, edit.with)
+  if (result === undefined) throw new RecipeError(`${text === undefined ? `${edit.file} is not there` : `These lines are not once in ${edit.file}`}. Put them back, then add again:\n\n${edit.without.join('\n')}\n\nThey become:\n\n${edit.with.join('\n')}\n`)
+  return result
+}
+
+/** The text without an edit; undefined when it is not there as it was made, once. */
+export function restored (text: string, edit: RecipeEdit): string | undefined {
+  return 'anchor' in edit ? withdraw(text, edit) : exchange(text, edit.with, edit.without)
+}
+
+/** What is to be done by hand where `restored` can't. */
+export function byHand (edit: RecipeEdit): string {
+  return 'anchor' in edit
+    ? `${edit.file}: the lines for "${edit.anchor}" are not as they were added`
+    : `${edit.file}: it is not as expected. These lines:\n\n${edit.with.join('\n')}\n\nbecome:\n\n${edit.without.join('\n')}\n`
+}
 
 /** The line that names a place, whatever the language's comments look like. */
 function isAnchor (line: string, anchor: string): boolean {
   return new RegExp(`^\\s*(//|#|<!--) recipes: ${anchor}\\b`).test(line)
 }
 
-/**
- * Puts an edit's lines above its anchor, indented as that is.
- * @throws RecipeError with the edit to make by hand, when the anchor is not there exactly once
- */
-export function insert (text: string | undefined, edit: RecipeEdit): string {
+/** Puts an edit's lines above its anchor, indented as that is. */
+function insert (text: string | undefined, edit: Insertion): string {
   const lines = text?.split('\n') ?? []
   const found = lines.flatMap((line, index) => isAnchor(line, edit.anchor) ? [index] : [])
   if (text === undefined || found.length !== 1) {
@@ -22,17 +49,23 @@ export function insert (text: string | undefined, edit: RecipeEdit): string {
   return lines.toSpliced(at, 0, ...indented(edit.lines, indent)).join('\n')
 }
 
-/** The text without an edit's lines; undefined when they are not there as they were inserted, once. */
-export function withdraw (text: string, { lines }: RecipeEdit): string | undefined {
+function withdraw (text: string, { lines }: Insertion): string | undefined {
   const all = text.split('\n')
   const [first = ''] = lines
-  const starts = all.flatMap((line, index) => {
-    if (!line.endsWith(first)) return []
-    const wanted = indented(lines, line.slice(0, line.length - first.length))
-    return wanted.every((text, offset) => all[index + offset] === text) ? [index] : []
-  })
+  const starts = all.flatMap((line, index) => line.endsWith(first) && startsAt(all, index, indented(lines, line.slice(0, line.length - first.length))) ? [index] : [])
   const [at] = starts
   return at === undefined || starts.length !== 1 ? undefined : all.toSpliced(at, lines.length).join('\n')
+}
+
+/** The text with other lines in place of some; undefined when these are not there once. */
+function exchange (text: string, from: string[], to: string[]): string | undefined {
+  const all = text.split('\n')
+  const [at, ...others] = all.flatMap((_line, index) => startsAt(all, index, from) ? [index] : [])
+  return at === undefined || others.length > 0 ? undefined : all.toSpliced(at, from.length, ...to).join('\n')
+}
+
+function startsAt (all: string[], index: number, wanted: string[]): boolean {
+  return wanted.every((text, offset) => all[index + offset] === text)
 }
 
 function indented (lines: string[], indent: string): string[] {

@@ -1,8 +1,9 @@
 // package.json, as npm writes it.
 import { RecipeError, type Recipe } from './recipe.ts'
+import type { Tree } from './tree.ts'
 
-export const PACKAGE = 'package.json'
-export const LOCK = 'package-lock.json'
+const PACKAGE = 'package.json'
+const LOCK = 'package-lock.json'
 
 type Versions = Record<string, string>
 interface Package { dependencies: Versions, devDependencies: Versions, scripts: Record<string, string> }
@@ -48,6 +49,18 @@ export function withoutPackages (text: string, { dependencies, devDependencies, 
     devDependencies: { ...Object.fromEntries(Object.entries(content.devDependencies).filter(entry => !isStill(devDependencies, entry))), ...demoted },
     scripts: Object.fromEntries(Object.entries(content.scripts).filter(entry => !isStill(scripts, entry)))
   })
+}
+
+/** The text of package.json. */
+export function packagesText (tree: Tree): string {
+  return tree.read(PACKAGE) ?? '{}'
+}
+
+/** Writes package.json. npm changes the lockfile: it is among what is taken back when that fails. */
+export function changePackages (tree: Tree, text: string): void {
+  if (text === tree.read(PACKAGE)) return
+  tree.write(PACKAGE, text)
+  tree.write(LOCK, tree.read(LOCK))
 }
 
 function read (text: string): Package & object {

@@ -1,9 +1,10 @@
 // What adding and removing a recipe changes, worked out before anything is changed.
 import { dirname } from 'node:path'
-import { insert, withdraw } from './edits.ts'
+import { byHand, edited, nameOf, restored } from './edits.ts'
 import { digest, LEDGER, ledgerText, readLedger, type Entry, type Ledger } from './ledger.ts'
-import { LOCK, PACKAGE, withoutPackages, withPackages, type PackageChange } from './packages.ts'
-import { readRecipe, recipeNames, RecipeError } from './recipe.ts'
+import { changePackages, packagesText, withoutPackages, withPackages, type PackageChange } from './packages.ts'
+import { packagesOf, presentIn, type Present } from './present.ts'
+import { readRecipe, recipeNames, RecipeError, type Recipe } from './recipe.ts'
 import { Tree } from './tree.ts'
 
 /** The changes, what is said of them, and whether npm has something to install or take away. */
@@ -23,99 +24,113 @@ export interface Plan {
 }
 
 /**
- * Plans to add a recipe.
+ * Plans to add a recipe, or to put a concern of the kit back.
  * @throws RecipeError when it does not fit the tree: nothing of the user's is overwritten
  */
 export function planAdd (root: string, name: string): Plan {
   const recipe = readRecipe(root, name)
   const ledger = readLedger(root)
+  const present = presentIn(root, ledger)
   const tree = new Tree(root)
   const plan: Plan = { action: 'add', name, isDone: false, files: [], edits: [], packages: [], next: recipe.next, left: [], tree }
-  if (ledger[name]) return { ...plan, isDone: true }
+  if (present.has(name)) return { ...plan, isDone: true }
 
-  const missing = recipe.requires.filter(other => !ledger[other])
+  const missing = recipe.requires.filter(other => !present.has(other))
   if (missing.length > 0) throw new RecipeError(`"${name}" needs ${missing.join(' and ')}: add that first.`)
-  const conflicting = Object.keys(ledger).filter(other => recipe.conflicts.includes(other) || conflictsOf(root, other).includes(name))
+  const conflicting = [...present].filter(([other, { conflicts }]) => recipe.conflicts.includes(other) || conflicts.includes(name)).map(([other]) => other)
   if (conflicting.length > 0) throw new RecipeError(`"${name}" does not go with ${conflicting.join(' and ')}, which this tree has: remove that first.`)
 
   for (const [path, text] of recipe.files) {
     const [room = ''] = path.split('/')
-    if (dirname(path) !== '.' && !tree.has(room)) throw new RecipeError(`"${name}" has files for ${room}/, which is not there. Has it another name here? Copy recipes/${name}/files by hand.`)
-    const present = tree.read(path)
-    if (present !== undefined) throw new RecipeError(`${path} is there already${present === text ? ', as the recipe has it' : ''}. Move it away first: nothing is overwritten.`)
+    if (!recipe.builtIn && dirname(path) !== '.' && !tree.has(room)) throw new RecipeError(`"${name}" has files for ${room}/, which is not there. Has it another name here? Copy recipes/${name}/files by hand.`)
+    const found = tree.read(path)
+    if (found !== undefined) throw new RecipeError(`${path} is there already${found === text ? ', as the recipe has it' : ''}. Move it away first: nothing is overwritten.`)
     tree.write(path, text)
+    if (recipe.builtIn) tree.write(storedAt(name, path), undefined)
     plan.files.push(path)
   }
   for (const edit of recipe.edits) {
-    tree.write(edit.file, insert(tree.read(edit.file), edit))
-    plan.edits.push(`${edit.file} (${edit.anchor})`)
+    tree.write(edit.file, edited(tree.read(edit.file), edit))
+    plan.edits.push(nameOf(edit))
   }
-  const { text, change } = withPackages(tree.read(PACKAGE) ?? '{}', recipe)
-  plan.packages = named({ ...change.dependencies, ...change.devDependencies, ...change.promoted })
+  const { text, change } = withPackages(packagesText(tree), recipe)
+  plan.packages = named(change)
   changePackages(tree, text)
-  const entry: Entry = { requires: recipe.requires, files: Object.fromEntries([...recipe.files].map(([path, text]) => [path, digest(text)])), edits: recipe.edits, needs: Object.keys({ ...recipe.dependencies, ...recipe.devDependencies }), packages: change }
+  if (recipe.builtIn) return plan
+  const entry: Entry = { requires: recipe.requires, files: Object.fromEntries([...recipe.files].map(([path, text]) => [path, digest(text)])), edits: recipe.edits, needs: packagesOf(recipe), packages: change }
   tree.write(LEDGER, ledgerText({ ...ledger, [name]: entry }))
   return plan
 }
 
 /**
- * Plans to undo what `add` did. What the user has changed since stays, and is named.
- * @throws RecipeError when another recipe needs it
+ * Plans to undo what `add` did, or to take a concern of the kit out: its files go to recipes/, whence `add` puts them
+ * back. What the user has changed of a recipe stays, and is named.
+ * @throws RecipeError when another needs it
  */
 export function planRemove (root: string, name: string): Plan {
   const ledger = readLedger(root)
-  const { [name]: entry, ...rest } = ledger
+  const present = presentIn(root, ledger)
   const tree = new Tree(root)
   const plan: Plan = { action: 'remove', name, isDone: false, files: [], edits: [], packages: [], next: [], left: [], tree }
-  if (!entry) {
-    readRecipe(root, name)
-    return { ...plan, isDone: true }
-  }
-  const needing = Object.entries(rest).filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
-  if (needing.length > 0) throw new RecipeError(`${needing.join(' and ')} needs "${name}": remove that first.`)
+  const { [name]: added, ...rest } = ledger
+  const recipe = recipeNames(root).includes(name) || added === undefined ? readRecipe(root, name) : undefined
+  if (!present.has(name)) return { ...plan, isDone: true }
+  const needing = [...present].filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
+  if (needing.length > 0) throw new RecipeError(`${needing.join(' and ')} ${needing.length > 1 ? 'need' : 'needs'} "${name}": remove that first.`)
+  present.delete(name)
 
-  for (const [path, written] of Object.entries(entry.files)) {
-    const present = tree.read(path)
-    if (present === undefined) continue
-    if (digest(present) === written) {
+  const isBuiltIn = recipe?.builtIn !== undefined
+  const entry = recipe?.builtIn ? asAdded(tree, recipe, recipe.builtIn) : added
+  for (const [path, written] of Object.entries(entry?.files ?? {})) {
+    const found = tree.read(path)
+    if (found === undefined) continue
+    if (digest(found) === written) {
+      if (isBuiltIn) tree.write(storedAt(name, path), found)
       tree.write(path, undefined)
       plan.files.push(path)
     } else plan.left.push(`${path}: changed since it was added`)
   }
-  for (const edit of entry.edits.toReversed()) {
-    const present = tree.read(edit.file)
-    if (present === undefined) continue
-    const without = withdraw(present, edit)
+  for (const edit of entry?.edits.toReversed() ?? []) {
+    const found = tree.read(edit.file)
+    if (found === undefined) continue
+    const without = restored(found, edit)
     if (without !== undefined) {
       tree.write(edit.file, without)
-      plan.edits.push(`${edit.file} (${edit.anchor})`)
-    } else plan.left.push(`${edit.file}: the lines for "${edit.anchor}" are not as they were added`)
+      plan.edits.push(nameOf(edit))
+    } else plan.left.push(byHand(edit))
   }
-  const { gone, others } = handOver(entry.packages, rest)
-  plan.packages = named({ ...gone.dependencies, ...gone.devDependencies, ...gone.promoted })
-  changePackages(tree, withoutPackages(tree.read(PACKAGE) ?? '{}', gone))
+  if (!entry) return plan
+  const { gone, others } = handOver(entry.packages, rest, [...present.values()])
+  plan.packages = named(gone)
+  changePackages(tree, withoutPackages(packagesText(tree), gone))
   tree.write(LEDGER, ledgerText(others))
   return plan
 }
 
-/** What a recipe says that it does not go with, if the checkout still has it. */
-function conflictsOf (root: string, name: string): string[] {
-  return recipeNames(root).includes(name) ? readRecipe(root, name).conflicts : []
+/** A concern of the kit as if it had been added as it is now. */
+function asAdded (tree: Tree, { requires, edits, dependencies, devDependencies, scripts }: Recipe, paths: string[]): Entry {
+  const files = paths.flatMap(path => tree.list(path))
+  return {
+    requires,
+    edits,
+    files: Object.fromEntries(files.map(path => [path, digest(tree.read(path) ?? '')])),
+    needs: packagesOf({ dependencies, devDependencies }),
+    packages: { dependencies, devDependencies, scripts, promoted: {} }
+  }
 }
 
-/** npm changes the lockfile: it is among what is taken back when that fails. */
-function changePackages (tree: Tree, text: string): void {
-  if (text === tree.read(PACKAGE)) return
-  tree.write(PACKAGE, text)
-  tree.write(LOCK, tree.read(LOCK))
+function storedAt (name: string, path: string): string {
+  return `recipes/${name}/files/${path}`
 }
 
-/** Packages that another recipe needs, too, are its own from now on. */
-function handOver (packages: PackageChange, others: Ledger): { gone: PackageChange, others: Ledger } {
+/** Packages that a concern of the kit needs stay; those that another recipe needs are its own from now on. */
+function handOver (packages: PackageChange, others: Ledger, present: Present[]): { gone: PackageChange, others: Ledger } {
   const gone: PackageChange = { dependencies: {}, devDependencies: {}, promoted: {}, scripts: packages.scripts }
   const heirs = structuredClone(others)
+  const kept = new Set(present.filter(({ isBuiltIn }) => isBuiltIn).flatMap(({ needs }) => needs))
   for (const kind of ['dependencies', 'devDependencies', 'promoted'] as const) {
     for (const [dependency, version] of Object.entries(packages[kind])) {
+      if (kept.has(dependency)) continue
       const heir = Object.values(heirs).find(({ needs }) => needs.includes(dependency))
       Object.assign(heir?.packages[kind] ?? gone[kind], { [dependency]: version })
     }
@@ -123,6 +138,6 @@ function handOver (packages: PackageChange, others: Ledger): { gone: PackageChan
   return { gone, others: heirs }
 }
 
-function named (versions: Record<string, string>): string[] {
-  return Object.entries(versions).map(([name, version]) => `${name}@${version}`)
+function named ({ dependencies, devDependencies, promoted }: PackageChange): string[] {
+  return Object.entries({ ...dependencies, ...devDependencies, ...promoted }).map(([name, version]) => `${name}@${version}`)
 }

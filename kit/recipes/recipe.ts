@@ -1,4 +1,5 @@
-// What a recipe is: a folder of recipes/ with recipe.json, README.md, and files/ laid out as in the tree.
+// What a recipe is: a folder of recipes/ with recipe.json, README.md, and files/ laid out as in the tree. A concern that
+// the kit has from the beginning is one that is there already: its files/ are made when it is removed.
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Type, type Static } from 'typebox'
@@ -12,6 +13,15 @@ export class RecipeError extends Error {
 const Versions = Type.Record(Type.String({ pattern: '^(@[a-z0-9-]+/)?[a-z0-9.-]+$' }), Type.String({ pattern: '^\\d+\\.\\d+\\.\\d+$' }))
 const Names = Type.Array(Type.String())
 
+const Lines = Type.Array(Type.String(), { minItems: 1 })
+
+const Edit = Type.Union([
+  /** Lines that go above an anchor. */
+  Type.Object({ file: Type.String(), anchor: Type.String({ pattern: '^[a-z-]+$' }), lines: Lines }, { additionalProperties: false }),
+  /** Lines that a file has with the recipe, and those that it has without it. */
+  Type.Object({ file: Type.String(), with: Lines, without: Lines }, { additionalProperties: false })
+])
+
 const RecipeFile = Type.Object({
   description: Type.String({ minLength: 1, maxLength: 200 }),
   requires: Type.Optional(Names),
@@ -20,22 +30,22 @@ const RecipeFile = Type.Object({
   devDependencies: Type.Optional(Versions),
   /** Of package.json: what `npm run NAME` does. */
   scripts: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z0-9:-]+$' }), Type.String({ minLength: 1 }))),
-  edits: Type.Optional(Type.Array(Type.Object({
-    file: Type.String(),
-    anchor: Type.String({ pattern: '^[a-z-]+$' }),
-    lines: Type.Array(Type.String(), { minItems: 1 })
-  }, { additionalProperties: false }))),
+  edits: Type.Optional(Type.Array(Edit)),
+  /** Of a concern of the kit: its files, and folders that end in a slash. */
+  builtIn: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
   /** What the user has to set or do next, a line each. */
   next: Type.Optional(Names)
 }, { additionalProperties: false })
 
 const validator = Compile(RecipeFile)
 
-export type RecipeEdit = Required<Static<typeof RecipeFile>>['edits'][number]
+export type RecipeEdit = Static<typeof Edit>
 
-export interface Recipe extends Required<Static<typeof RecipeFile>> {
+type Content = Static<typeof RecipeFile>
+
+export interface Recipe extends Required<Omit<Content, 'builtIn'>>, Pick<Content, 'builtIn'> {
   name: string
-  /** What it brings: the text of each file, by its path in the tree. */
+  /** What it brings, or was when it was taken out: the text of each file, by its path in the tree. */
   files: Map<string, string>
 }
 

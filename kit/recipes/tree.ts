@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 
 /** Changes to a checkout that are made together, and can be taken back. */
 export class Tree {
@@ -17,6 +17,14 @@ export class Tree {
 
   has (path: string): boolean {
     return existsSync(join(this.#root, path))
+  }
+
+  /** The files of the checkout under a path that ends in a slash, or that of the path, if there is one; sorted. */
+  list (path: string): string[] {
+    if (!this.has(path)) return []
+    if (!path.endsWith('/')) return [path]
+    const entries = readdirSync(join(this.#root, path), { recursive: true, withFileTypes: true })
+    return entries.filter(entry => entry.isFile()).map(({ parentPath, name }) => relative(this.#root, join(parentPath, name))).sort()
   }
 
   /** @param text undefined removes the file */
