@@ -1,8 +1,9 @@
 // Tries recipes as a fork would: `node kit/recipe-check.ts [NAME …] [--one] [--full]`. In a clone of what is committed:
-// add, lint, types, tests, remove; then the clone must be as it was, to the byte. --one takes one of them, another with
-// each commit; --full runs all tests and not only the recipe's own and those that look at every route.
+// add, lint, types, nothing unused, tests, remove; then the clone must be as it was, to the byte. A concern of the kit is
+// removed first, and added then. --one takes one of them, another with each commit; --full runs all tests and not only
+// those that it brings or changes and those that look at every route.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { recipeNames, readRecipe } from './recipes/recipe.ts'
@@ -38,12 +39,15 @@ function check (name: string, folder: string): void {
   }
   run('git', 'clone', '-q', root, '.')
   cpSync(join(root, 'node_modules'), join(folder, 'node_modules'), { recursive: true, verbatimSymlinks: true })
-  const tests = [...readRecipe(folder, name).files.keys()].filter(path => path.endsWith('.test.ts'))
-  run('npm', 'run', '--silent', 'kit', '--', 'add', name)
+  const { builtIn, files, edits } = readRecipe(folder, name)
+  const [first, then] = builtIn === undefined ? ['add', 'remove'] : ['remove', 'add']
+  run('npm', 'run', '--silent', 'kit', '--', first, name)
+  const tests = new Set([...files.keys(), ...edits.map(({ file }) => file), ...GENERAL].filter(path => path.endsWith('.test.ts') && existsSync(join(folder, path))))
   run('npm', 'run', '--silent', 'lint')
   run('npm', 'run', '--silent', 'typecheck')
-  run('npm', 'test', '--', '--reporter=tap', ...isFull ? [] : [...tests, ...GENERAL])
-  run('npm', 'run', '--silent', 'kit', '--', 'remove', name, '--force')
+  run('npm', 'run', '--silent', 'unused')
+  run('npm', 'test', '--', '--reporter=tap', ...isFull ? [] : tests)
+  run('npm', 'run', '--silent', 'kit', '--', then, name, '--force')
   const left = run('git', 'status', '--porcelain')
-  if (left !== '') throw new Error(`removing it left changes:\n${left}${run('git', 'diff')}`)
+  if (left !== '') throw new Error(`${then} left changes:\n${left}${run('git', 'diff')}`)
 }

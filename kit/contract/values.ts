@@ -30,7 +30,7 @@ export function compareValues (before: Schema, after: Schema, context: Context, 
 }
 
 /** The types that a schema allows; undefined: any. */
-export function typesOf ({ type }: Schema): string[] | undefined {
+function typesOf ({ type }: Schema): string[] | undefined {
   return type === undefined ? undefined : [type].flat()
 }
 

@@ -3,7 +3,7 @@ import { payloadCheck } from './payload.ts'
 import type { Job, JobDefinition } from './types.ts'
 
 const NAME = /^[a-z0-9][\w.-]{0,59}$/i
-export const DEAD = '.dead'
+const DEAD = '.dead'
 const MAX_TIMEOUT_SECONDS = 12 * 3600
 
 /**

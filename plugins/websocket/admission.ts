@@ -51,7 +51,7 @@ export function chooseProtocol (offered: Set<string>): string | false {
 }
 
 /** The subprotocols that a client offers; undefined when they can't be read. */
-export function offeredProtocols ({ headers }: FastifyRequest): string[] | undefined {
+function offeredProtocols ({ headers }: FastifyRequest): string[] | undefined {
   const offered = headers['sec-websocket-protocol']
   if (offered === undefined) return []
   const protocols = offered.split(',').map(protocol => protocol.trim())

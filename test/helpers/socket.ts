@@ -42,7 +42,7 @@ const validators = new Map<string, ValidateFunction>()
 const clientTypes = ['subscribe', 'unsubscribe', 'ack', 'ping']
 
 /** What is wrong with a message by the AsyncAPI document; undefined: nothing. */
-export function violation (message: unknown, sender: 'client' | 'service'): string | undefined {
+function violation (message: unknown, sender: 'client' | 'service'): string | undefined {
   const { type } = (message ?? {}) as { type?: string }
   const names = Object.keys(document.components.messages).filter(name => clientTypes.includes(name) === (sender === 'client') && (name === type || name.includes(`.${type}.`)))
   const faults = names.map(name => {
