@@ -25,7 +25,7 @@ export default [
   },
   {
     files: ['**/*.ts'],
-    ignores: ['test/**', 'bench/**'],
+    ignores: ['test/**', 'bench/**', 'recipes/*/files/{test,bench}/**'],
     rules: { '@typescript-eslint/no-non-null-assertion': 'error' }
   },
   {
