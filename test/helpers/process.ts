@@ -1,5 +1,5 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { cpSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, symlinkSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +16,8 @@ const POLL_MS = 50
 export function copyOfCheckout (t: Test, { fresh = false }: { fresh?: boolean } = {}): string {
   const folder = t.testdir()
   const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
-  for (const file of files.split('\0').filter(file => file !== '' && !file.startsWith('test/'))) {
+  // Git still lists what was deleted and not committed.
+  for (const file of files.split('\0').filter(file => file !== '' && !file.startsWith('test/') && existsSync(join(root, file)))) {
     cpSync(join(root, file), join(folder, file), { recursive: true })
   }
   if (!fresh) cpSync(join(root, 'prisma/generated'), join(folder, 'prisma/generated'), { recursive: true })
