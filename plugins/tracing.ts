@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { tracing as loaded } from '../server/trace.ts'
+import { within } from '../server/within.ts'
 
 /** For so long the spans that are left may take at the end; a collector that is away takes for ever. */
 const FLUSH_MS = 2_000
@@ -24,7 +24,7 @@ async function tracing (fastify: FastifyInstance) {
   })
   fastify.addHook('onClose', async () => {
     if (fastify.hasDecorator('jobs')) await fastify.jobs.drained()
-    await Promise.race([sdk.end().catch(() => {}), sleep(FLUSH_MS, undefined, { ref: false })])
+    await within(sdk.end().catch(() => {}), FLUSH_MS, () => {})
   })
 }
 

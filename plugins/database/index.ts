@@ -1,11 +1,11 @@
 import { channel } from 'node:diagnostics_channel'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { PrismaPg } from '@prisma/adapter-pg'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import pg from 'pg'
 import { PrismaClient } from '../../prisma/generated/client.ts'
 import type { EmbeddedDatabase } from '../../prisma/engine/embedded.ts'
+import { within } from '../../server/within.ts'
 import { connectionOf, dropDead, limitsOf, patienceOf } from './connection.ts'
 import { createProbe, databaseChecks, type ProbeQuery } from './probe.ts'
 
@@ -62,8 +62,7 @@ async function database (fastify: FastifyInstance) {
   // onClose hooks run last to first: what was registered before, and may still need the database, is not yet closed.
   fastify.addHook('onClose', async () => {
     // A connection that is dead does not end.
-    const isClosed = await Promise.race([Promise.all([prisma.$disconnect(), probe.close()]), sleep(CLOSE_MS, false, { ref: false })])
-    if (isClosed === false) log.warn('the connections to the database did not close: they are left')
+    await within(Promise.all([prisma.$disconnect(), probe.close()]), CLOSE_MS, () => log.warn('the connections to the database did not close: they are left'))
     await embedded?.close()
   })
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Type } from 'typebox'
+import { within } from '../../server/within.ts'
 import { holdsToken } from '../config/token.ts'
 
 /** Says whether what it looks at is well; `detail` is for the operator. Throwing means not well. */
@@ -66,15 +67,11 @@ async function health (fastify: FastifyInstance) {
 }
 
 async function run (name: string, check: HealthCheck): Promise<[string, { status: string, detail?: string }]> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`)), CHECK_TIMEOUT_MS)
   try {
-    const { ok, detail } = await Promise.race([check(), late])
+    const { ok, detail } = await within(check(), CHECK_TIMEOUT_MS, () => { throw new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`) })
     return [name, ok ? { status: 'ok' } : { status: 'unavailable', detail: (detail ?? 'not available').slice(0, 1000) }]
   } catch (error) {
     return [name, { status: 'unavailable', detail: (error as Error).message.slice(0, 1000) }]
-  } finally {
-    clearTimeout(timer)
   }
 }
 

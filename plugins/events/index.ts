@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { PrismaClient } from '../../prisma/generated/client.ts'
+import { within } from '../../server/within.ts'
 import { EventConsumer, type ConsumerDefinition } from './consumer.ts'
 import { EventHub } from './hub.ts'
 import { listen } from './listener.ts'
@@ -58,8 +58,7 @@ async function events (fastify: FastifyInstance, { onEvents }: EventsOptions) {
 
   // What handlers use is still there.
   fastify.addHook('preClose', async () => {
-    const stopped = Promise.all([...consumers.values()].map(consumer => consumer.stop()))
-    await Promise.race([stopped, sleep(shutdown.remainingMs(), undefined, { ref: false })])
+    await within(Promise.all([...consumers.values()].map(consumer => consumer.stop())), shutdown.remainingMs(), () => {})
   })
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import pg from 'pg'
+import { within } from '../../server/within.ts'
 
 /** The channel that the trigger of the events table notifies; the payload is the schema of the table. */
 const CHANNEL = 'events'
@@ -56,7 +57,7 @@ export function listen ({ url, schema = 'public' }: Source, onWake: () => void, 
       stop.signal.removeEventListener('abort', onStop)
       ended.catch(() => {})
       // A connection that is dead does not end in time.
-      await Promise.race([client.end().catch(() => {}), sleep(CLOSE_MS, undefined, { ref: false })])
+      await within(client.end().catch(() => {}), CLOSE_MS, () => {})
     }
   }
 

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Clock, PgBoss } from 'pg-boss'
 import { connectionProblem } from '../../prisma/migrate.ts'
+import { within } from '../../server/within.ts'
 import { KEEP_ALIVE } from '../database/connection.ts'
 import { JobsUnavailableError } from './types.ts'
 
@@ -132,7 +133,7 @@ export function createConnection ({ url, schema, works, log, prepare }: Connecti
       closing.abort()
       await attempt?.catch(() => {})
       // One that is dead does not end.
-      await Promise.race([connected?.stop({ graceful: true, timeout: STOP_TIMEOUT_MS }), sleep(STOP_TIMEOUT_MS + 500, undefined, { ref: false })])
+      if (connected) await within(connected.stop({ graceful: true, timeout: STOP_TIMEOUT_MS }), STOP_TIMEOUT_MS + 500, () => {})
     }
   }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Origin } from '../../server/trace.ts'
+import { within } from '../../server/within.ts'
 import { createConnection } from './connection.ts'
 import { backlog, countQueues } from './counts.ts'
 import { completeDefinition } from './definition.ts'
@@ -112,13 +113,7 @@ async function jobs (fastify: FastifyInstance) {
 
 /** A request does not wait for a database that is away. */
 async function soon<T> (promise: Promise<T>): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new JobsUnavailableError('Jobs can\'t be sent: there is no connection yet.')), SEND_WAIT_MS)
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
+  return await within(promise, SEND_WAIT_MS, () => { throw new JobsUnavailableError('Jobs can\'t be sent: there is no connection yet.') })
 }
 
 export type { JobSender, Jobs, RunningJob, SendOptions } from './types.ts'

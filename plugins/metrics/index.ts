@@ -1,11 +1,15 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Registry } from 'prom-client'
+import { observeCalls } from './calls.ts'
+import { observeDatabase } from './database.ts'
 import { exposition, type Exposition } from './exposition.ts'
 import { observeRequests } from './http.ts'
+import { observeJobs } from './jobs.ts'
 import { listen } from './listener.ts'
+import { observeLogins } from './logins.ts'
 import { processMetrics } from './process.ts'
-import { observeSubsystems } from './subsystems.ts'
+import { observeRealtime } from './realtime.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -33,7 +37,11 @@ async function metrics (fastify: FastifyInstance) {
   // Event loop and garbage collection count from now on.
   processMetrics()
   observeRequests(fastify, registry)
-  observeSubsystems(fastify, registry)
+  observeDatabase(fastify, registry)
+  observeJobs(fastify, registry)
+  observeRealtime(fastify, registry)
+  observeLogins(fastify, registry)
+  observeCalls(fastify, registry)
   if (METRICS_PORT === undefined) return
 
   let close: (() => Promise<void>) | undefined
