@@ -12,7 +12,7 @@ const walls = {
 const rooms = ['app.ts', 'server.ts', 'server/**/*.ts', 'plugins/**/*.ts', 'routes/**/*.ts', 'services/**/*.ts', 'jobs/**/*.ts']
 
 export default [
-  ...neostandard({ ts: true, ignores: ['prisma/generated/**', 'client/schema.d.ts', '.data/**', '.tap/**', 'coverage/**'] }),
+  ...neostandard({ ts: true, ignores: ['prisma/generated/**', 'client/schema.d.ts', '.data/**', '.tap/**', 'coverage/**', 'recipes/**/*.js'] }),
   {
     files: ['**/*.ts'],
     rules: {
