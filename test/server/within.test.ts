@@ -2,6 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { within } from '../../server/within.ts'
 
+// It keeps no process up, and here there is nothing else that would.
+const alive = setInterval(() => {}, 1_000)
+t.teardown(() => clearInterval(alive))
+
 t.test('what comes in time is what it gives, or throws', async t => {
   t.equal(await within(Promise.resolve('tea'), 60_000, () => 'late'), 'tea')
   await t.rejects(within(Promise.reject(new Error('spilt')), 60_000, () => 'late'), { message: 'spilt' })
