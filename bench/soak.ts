@@ -4,7 +4,6 @@
 // grown by more than LIMIT percent (5), or a request failed. What a busy machine makes the service refuse (503) is counted.
 import { once } from 'node:events'
 import { request } from 'node:http'
-import WebSocket from 'ws'
 import { freePort } from '../test/helpers/process.ts'
 import { startTarget } from './load.ts'
 
@@ -50,8 +49,8 @@ async function connectInspector (): Promise<{ collect: () => Promise<number>, di
   let id = 0
   const call = async (method: string): Promise<{ usedSize: number }> => {
     socket.send(JSON.stringify({ id: ++id, method }))
-    const [answer] = await once(socket, 'message') as [Buffer]
-    return (JSON.parse(String(answer)) as { result: { usedSize: number } }).result
+    const [{ data }] = await once(socket, 'message') as [MessageEvent]
+    return (JSON.parse(String(data)) as { result: { usedSize: number } }).result
   }
   const collect = async () => {
     // What is let go by finalizers is collected by the next.
