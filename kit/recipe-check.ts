@@ -1,11 +1,12 @@
 // Tries recipes as a fork would: `node kit/recipe-check.ts [NAME …] [--one] [--full]`. In a clone of what is committed:
 // add, lint, types, nothing unused, tests, remove; then the clone must be as it was, to the byte. A concern of the kit is
-// removed first, and added then. --one takes one of them, another with each commit; --full runs all tests and not only
+// removed first, and added then; what it needs, or what needs it, goes with it. --one takes one of them, another with each commit; --full runs all tests and not only
 // those that it brings or changes and those that look at every route.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { presentIn } from './recipes/present.ts'
 import { recipeNames, readRecipe } from './recipes/recipe.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -40,14 +41,29 @@ function check (name: string, folder: string): void {
   run('git', 'clone', '-q', root, '.')
   cpSync(join(root, 'node_modules'), join(folder, 'node_modules'), { recursive: true, verbatimSymlinks: true })
   const { builtIn, files, edits } = readRecipe(folder, name)
-  const [first, then] = builtIn === undefined ? ['add', 'remove'] : ['remove', 'add']
-  run('npm', 'run', '--silent', 'kit', '--', first, name)
-  const tests = new Set([...files.keys(), ...edits.map(({ file }) => file), ...GENERAL].filter(path => path.endsWith('.test.ts') && existsSync(join(folder, path))))
+  const action = builtIn === undefined ? 'add' : 'remove'
+  const inverse = { add: 'remove', remove: 'add' }[action]
+  const names = builtIn === undefined ? withNeeded(folder, name) : withNeeding(folder, name)
+  for (const other of names) run('npm', 'run', '--silent', 'kit', '--', action, other, '--force')
+  const tests = [...files.keys(), ...edits.map(({ file }) => file), ...GENERAL].filter(path => path.endsWith('.test.ts') && existsSync(join(folder, path)))
   run('npm', 'run', '--silent', 'lint')
   run('npm', 'run', '--silent', 'typecheck')
   run('npm', 'run', '--silent', 'unused')
-  run('npm', 'test', '--', '--reporter=tap', ...isFull ? [] : tests)
-  run('npm', 'run', '--silent', 'kit', '--', then, name, '--force')
+  run('npm', 'test', '--', '--reporter=tap', ...isFull ? [] : new Set(tests))
+  for (const other of names.toReversed()) run('npm', 'run', '--silent', 'kit', '--', inverse, other, '--force')
   const left = run('git', 'status', '--porcelain')
-  if (left !== '') throw new Error(`${then} left changes:\n${left}${run('git', 'diff')}`)
+  if (left !== '') throw new Error(`${inverse} left changes:\n${left}${run('git', 'diff')}`)
+}
+
+/** A recipe and, before it, those that it needs and that are not there. */
+function withNeeded (root: string, name: string): string[] {
+  const present = presentIn(root)
+  const needed = readRecipe(root, name).requires.filter(other => !present.has(other))
+  return [...new Set([...needed.flatMap(other => withNeeded(root, other)), name])]
+}
+
+/** A concern of the kit and, before it, those that are there and need it. */
+function withNeeding (root: string, name: string): string[] {
+  const needing = [...presentIn(root)].filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
+  return [...new Set([...needing.flatMap(other => withNeeding(root, other)), name])]
 }

@@ -47,6 +47,7 @@ export async function operationsOf (app: FastifyInstance) {
     'GET /health/ready': { answers: everyone(200) },
     'GET /metrics': { answers: everyone(200) },
 
+    // recipes: operations
     'GET /openapi.json': { answers: everyone(200) },
     'GET /asyncapi.json': { answers: everyone(200) },
     'GET /docs/': { answers: everyone(200) },
@@ -74,19 +75,17 @@ export async function operationsOf (app: FastifyInstance) {
     'PATCH /products/:id': { answers: admins(200), id: aProduct, headers: ifMatch, payload: () => ({ stock: 7 }) },
     'DELETE /products/:id': { answers: admins(204), id: aProduct, headers: ifMatch },
 
+    // Over a real connection: test/plugins/websocket-admission.test.ts.
+    'GET /ws': { answers: signedIn(426) },
+    'POST /ws/tickets': { answers: signedIn(201) },
+
     'GET /orders': { answers: signedIn(200) },
     'POST /orders': { answers: signedIn(201), payload: items },
     'GET /orders/events': { answers: signedIn(200) },
     'GET /orders/:id': { answers: ownerAndAdmin(200), id: pending },
     'POST /orders/:id/pay': { answers: ownerAndAdmin(200), id: pending },
     'POST /orders/:id/cancel': { answers: ownerAndAdmin(200), id: pending },
-    'POST /orders/:id/ship': { answers: admins(200), id: paid },
-
-    // recipes: operations
-
-    // Over a real connection: test/plugins/websocket-admission.test.ts.
-    'GET /ws': { answers: signedIn(426) },
-    'POST /ws/tickets': { answers: signedIn(201) }
+    'POST /orders/:id/ship': { answers: admins(200), id: paid }
   }
 
   return { owner, other, admin, table }

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { carryOut } from '../../kit/recipes/carry-out.ts'
 import { planAdd, planRemove } from '../../kit/recipes/plan.ts'
+import { presentIn } from '../../kit/recipes/present.ts'
 import { recipeNames, readRecipe } from '../../kit/recipes/recipe.ts'
 import { alone, copyOfCheckout, run } from '../helpers/process.ts'
 
@@ -206,11 +207,59 @@ t.test('the command', async t => {
 
 t.test('each recipe of the kit fits the tree as it is', async t => {
   t.ok(recipeNames(root).length > 0)
+  const present = presentIn(root)
   for (const name of recipeNames(root)) {
-    const recipe = readRecipe(root, name)
+    const { builtIn, files, requires } = readRecipe(root, name)
     t.ok(existsSync(join(root, 'recipes', name, 'README.md')), `${name} has a README`)
-    t.ok([...recipe.builtIn ?? recipe.files.keys()].some(path => path.startsWith('test/')), `${name} has tests`)
-    if (recipe.builtIn) t.same(planRemove(root, name).left, [], `all of ${name} can be taken out`)
-    else if (recipe.requires.length === 0) t.doesNotThrow(() => planAdd(root, name), name)
+    t.ok([...builtIn ?? [], ...files.keys()].some(path => path.startsWith('test/')), `${name} has tests`)
+    for (const other of requires) t.ok(recipeNames(root).includes(other), `${name} needs ${other}, which there is`)
+    // What another needs, or what needs another, is tried in a clone alone.
+    const isNeeded = [...present.values()].some(({ requires }) => requires.includes(name))
+    if (present.has(name) && !isNeeded) t.same(planRemove(root, name).left, [], `all of ${name} can be taken out`)
+    if (!present.has(name) && requires.every(other => present.has(other))) t.doesNotThrow(() => planAdd(root, name), name)
   }
+})
+
+t.test('a concern of the kit is taken out and put back, to the byte', async t => {
+  const folder = treeWith(t, {}, {
+    'recipes/milk/recipe.json': JSON.stringify({ description: 'Milk', builtIn: ['plugins/milk/', 'docs/milk.md'], dependencies: { b: '1.0.0' }, scripts: { openapi: 'true' }, edits: [{ file: 'services/table.ts', with: ['  a: 1,', '  // recipes: operations'], without: ['  // recipes: operations'] }] }),
+    'recipes/cup/recipe.json': JSON.stringify({ description: 'Cup', requires: ['milk'], dependencies: { b: '1.0.0' } }),
+    'plugins/milk/index.ts': 'milk\n',
+    'plugins/milk/cow.ts': 'cow\n',
+    'docs/milk.md': '# Milk\n'
+  })
+  const before = contents(folder)
+  add(folder, 'cup')
+  t.throws(() => planRemove(folder, 'milk'), { message: /cup needs "milk": remove that first/ })
+  remove(folder, 'cup')
+  t.same(contents(folder), before, 'what a concern of the kit needs stays with it')
+
+  // What the fork has changed of it is not lost.
+  writeAll(folder, { 'plugins/milk/cow.ts': 'two cows\n' })
+  t.same(remove(folder, 'milk').left, [])
+  const without = contents(folder)
+  t.equal(without['services/table.ts'], 'const table = {\n  // recipes: operations\n  z: 26\n}\n')
+  t.same([without['plugins/milk/cow.ts'], without['docs/milk.md'], without['recipes/milk/files/plugins/milk/cow.ts']], [undefined, undefined, 'two cows\n'])
+  t.same(JSON.parse(without['package.json'] ?? '').dependencies, {})
+  t.ok(planRemove(folder, 'milk').isDone)
+  t.throws(() => planAdd(folder, 'cup'), { message: /needs milk: add that first/ })
+
+  const { 'package.json': _, ...put } = (add(folder, 'milk'), contents(folder))
+  const { 'package.json': __, ...had } = before
+  had['plugins/milk/cow.ts'] = 'two cows\n'
+  t.same(put, had)
+  t.ok(planAdd(folder, 'milk').isDone)
+})
+
+t.test('where the fork has changed what a concern is in, the edit to make is named', async t => {
+  const folder = treeWith(t, {}, {
+    'recipes/milk/recipe.json': JSON.stringify({ description: 'Milk', builtIn: ['docs/milk.md'], edits: [{ file: 'services/table.ts', with: ['  a: 2,'], without: ['  a: 3,'] }] }),
+    'docs/milk.md': '# Milk\n'
+  })
+  const { left, files } = remove(folder, 'milk')
+  t.same(files, ['docs/milk.md'])
+  t.match(left, [/services\/table\.ts: it is not as expected[\s\S]*a: 2,[\s\S]*become[\s\S]*a: 3,/])
+  const before = contents(folder)
+  t.throws(() => planAdd(folder, 'milk'), { name: 'RecipeError', message: /are not once in services\/table\.ts[\s\S]*a: 3,[\s\S]*a: 2,/ })
+  t.same(contents(folder), before)
 })
