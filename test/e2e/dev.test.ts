@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { call, copyOfCheckout, startService } from '../helpers/process.ts'
 
 // Below a folder named test, as a checkout may be.

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { signUp } from '../helpers/first-order.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { call, copyOfCheckout, startService } from '../helpers/process.ts'
 import { createProxy } from '../helpers/proxy.ts'
 import { plainDatabase } from '../prisma/project.ts'

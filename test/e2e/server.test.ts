@@ -1,6 +1,6 @@
 import t from 'tap'
 import { firstOrder } from '../helpers/first-order.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { newPrivateKey } from '../helpers/keys.ts'
 import { answers, call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
 import { plainDatabase, rows } from '../prisma/project.ts'

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { kinds, startCollector } from '../helpers/collector.ts'
 import { logIn } from '../helpers/first-order.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { call, copyOfCheckout, freePort, startService } from '../helpers/process.ts'
 import { newSecret, startReceiver } from '../helpers/receiver.ts'
 

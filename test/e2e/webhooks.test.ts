@@ -3,7 +3,7 @@ import t from 'tap'
 import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
 import { buildApp, testDatabase } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { copyOfCheckout, startService } from '../helpers/process.ts'
 import { newSecret, startReceiver } from '../helpers/receiver.ts'
 

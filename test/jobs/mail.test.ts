@@ -1,7 +1,8 @@
 import t from 'tap'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
-import { storedJobs, until } from '../helpers/jobs.ts'
+import { storedJobs } from '../helpers/jobs.ts'
 import { startMailServer } from '../helpers/smtp.ts'
+import { until } from '../helpers/until.ts'
 
 t.test('a confirmation that the mail server refuses is tried again until it is taken, and comes once', async (t) => {
   let refusals = 2

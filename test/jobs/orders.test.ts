@@ -5,7 +5,8 @@ import { type inTransaction } from '../../services/database.ts'
 import { once } from '../../services/idempotency.ts'
 import { placeOrder } from '../../services/orders.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
-import { storedJobs, until } from '../helpers/jobs.ts'
+import { storedJobs } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 
 const app = await buildApp(t)
 const user = await registered(app)

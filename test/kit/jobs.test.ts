@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import t from 'tap'
 import { Type } from 'typebox'
 import { buildApp, testDatabase } from '../helpers/app.ts'
-import { storedJobs, until } from '../helpers/jobs.ts'
+import { storedJobs } from '../helpers/jobs.ts'
 import { runKit } from '../helpers/process.ts'
 import { startSilentServer } from '../helpers/smtp.ts'
+import { until } from '../helpers/until.ts'
 
 const DATABASE_URL = await testDatabase()
 const kit = (...words: string[]) => runKit(['jobs', ...words], { DATABASE_URL })

@@ -6,7 +6,7 @@ import type { ConsumerDefinition, EventHandler, StoredEvent } from '../../plugin
 import { inTransaction } from '../../services/database.ts'
 import { recordEvent, trimEvents } from '../../services/events.ts'
 import { buildApp } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { buildLogged } from '../helpers/log.ts'
 
 const web = await buildApp(t)

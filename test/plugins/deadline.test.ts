@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Config } from '../../plugins/config/index.ts'
 import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { openEvents } from '../helpers/sse.ts'
 import { holdTransaction } from '../helpers/transaction.ts'
 

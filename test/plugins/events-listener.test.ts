@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import pg from 'pg'
 import t from 'tap'
 import { listen } from '../../plugins/events/listener.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { freePort } from '../helpers/process.ts'
 
 t.test('connections that failed are not kept in memory', async t => {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { bearer, buildApp } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 
 const METRICS_TOKEN = 'a-token-for-metrics'
 

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { HttpCallError } from '../../plugins/http/index.ts'
 import { Origins } from '../../plugins/http/origins.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { deadlineOf, failureOf, json, startUpstream, withHttp } from '../helpers/upstream.ts'
 
 /** A server that takes connections and says nothing. */

@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { retryAfterMs } from '../../plugins/http/retry.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { deadlineOf, failureOf, json, startUpstream, withHttp, type Upstream } from '../helpers/upstream.ts'
 
 /** Fails the first requests, then answers. */

@@ -5,8 +5,9 @@ import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import { applyJobsSchema, jobsSchema, neededVersion } from '../../plugins/jobs/schema.ts'
 import { bearer, buildApp, newProduct, registered, testDatabase } from '../helpers/app.ts'
-import { storedJobs, until } from '../helpers/jobs.ts'
+import { storedJobs } from '../helpers/jobs.ts'
 import { createProxy } from '../helpers/proxy.ts'
+import { until } from '../helpers/until.ts'
 import { rows } from '../prisma/project.ts'
 
 const INDEXES = "SELECT indexname FROM pg_indexes WHERE schemaname = 'old_pgboss'"

@@ -5,7 +5,8 @@ import { withJobAdmin } from '../../kit/job-admin.ts'
 import type { RunningJob } from '../../plugins/jobs/index.ts'
 import type { JobDefinition } from '../../plugins/jobs/types.ts'
 import { buildApp, testDatabase } from '../helpers/app.ts'
-import { storedJobs, until } from '../helpers/jobs.ts'
+import { storedJobs } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 
 const Numbered = Type.Object({ n: Type.Integer() }, { additionalProperties: false })
 let queues = 0

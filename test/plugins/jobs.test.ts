@@ -8,8 +8,9 @@ import type { RunningJob } from '../../plugins/jobs/index.ts'
 import type { JobDefinition } from '../../plugins/jobs/types.ts'
 import { serverOptions } from '../../server.ts'
 import { buildApp, testConfig } from '../helpers/app.ts'
-import { storedJobs, until } from '../helpers/jobs.ts'
+import { storedJobs } from '../helpers/jobs.ts'
 import { buildLogged } from '../helpers/log.ts'
+import { until } from '../helpers/until.ts'
 
 const Numbered = Type.Object({ n: Type.Integer() }, { additionalProperties: false })
 type Job = RunningJob<{ n: number }>

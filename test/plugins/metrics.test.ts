@@ -4,7 +4,7 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { Type } from 'typebox'
 import t from 'tap'
 import { bearer, buildApp, registered } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { freePort } from '../helpers/process.ts'
 import { startUpstream } from '../helpers/upstream.ts'
 

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Config } from '../../plugins/config/index.ts'
 import { buildApp } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { buildLogged } from '../helpers/log.ts'
 import { holdTransaction } from '../helpers/transaction.ts'
 

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { buildApp } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { redisServer, withRedis } from '../helpers/redis.ts'
 
 const SETTINGS = { RATE_LIMIT_MAX: 4, RATE_LIMIT_WINDOW: 3_600_000 }

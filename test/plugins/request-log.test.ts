@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { bearer, buildApp, registered } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { buildLogged } from '../helpers/log.ts'
 
 /** The service and what it logs from now on. */

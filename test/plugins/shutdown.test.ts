@@ -7,7 +7,7 @@ import appPlugin from '../../app.ts'
 import type { Config } from '../../plugins/config/index.ts'
 import { serverOptions } from '../../server.ts'
 import { testConfig } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 
 interface Line { msg: string, open?: Record<string, string[]> }
 interface Service { app: FastifyInstance, url: string, port: number, lines: Line[], isSlow: () => boolean, release: () => void }

@@ -5,8 +5,9 @@ import t, { type Test } from 'tap'
 import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
-import { storedJobs, until } from '../helpers/jobs.ts'
+import { storedJobs } from '../helpers/jobs.ts'
 import { hold, newSecret, startReceiver, type Receiver } from '../helpers/receiver.ts'
+import { until } from '../helpers/until.ts'
 
 const secret = newSecret()
 

@@ -5,7 +5,7 @@ import service from '../../app.ts'
 import { serverOptions } from '../../server.ts'
 import { sendMail } from '../../services/mails.ts'
 import { buildApp, testConfig } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { startMailServer, startSilentServer, startTarpit } from '../helpers/smtp.ts'
 
 const mail = { recipient: 'ada@example.com', subject: 'Hello', text: 'Hello Ada' }
