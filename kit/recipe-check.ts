@@ -1,7 +1,8 @@
-// Tries recipes as a fork would: `node kit/recipe-check.ts [NAME …] [--one] [--full]`. In a clone of what is committed:
-// add, lint, types, nothing unused, tests, remove; then the clone must be as it was, to the byte. A concern of the kit is
-// removed first, and added then; what it needs, or what needs it, goes with it. --one takes one of them, another with each commit; --full runs all tests and not only
-// those that it brings or changes and those that look at every route.
+// Tries recipes as a fork would: `node kit/recipe-check.ts [NAME …] [--one] [--full]`, NAME a recipe or `together`, which is
+// all that go together. In a clone of what is committed: add, lint, types, nothing unused, tests, remove; then the clone must
+// be as it was, to the byte. A concern of the kit is removed first, and added then; what it needs, or what needs it, goes
+// with it. --one takes one of them, another with each commit; --full runs all tests and not only those that it brings or
+// changes and those that look at every route.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,20 +10,24 @@ import { join } from 'node:path'
 import { presentIn } from './recipes/present.ts'
 import { recipeNames, readRecipe } from './recipes/recipe.ts'
 
+const TOGETHER = 'together'
+/** What looks at all routes, settings and files. */
+const GENERAL = ['test/authorization.test.ts', 'test/plugins/config.test.ts', 'test/plugins/docs.test.ts', 'test/kit/recipes.test.ts']
+
 const root = join(import.meta.dirname, '..')
 const options = process.argv.slice(2)
 const isFull = options.includes('--full')
 const given = options.filter(option => !option.startsWith('--'))
-const all = given.length > 0 ? given : recipeNames(root)
+const all = given.length > 0 ? given : [...recipeNames(root), TOGETHER]
 const turn = Number(execFileSync('git', ['rev-list', '--count', 'HEAD'], { cwd: root, encoding: 'utf8' }))
 const chosen = options.includes('--one') ? all.slice(turn % all.length).slice(0, 1) : all
-/** What looks at all routes, settings and files. */
-const GENERAL = ['test/authorization.test.ts', 'test/plugins/config.test.ts', 'test/plugins/docs.test.ts', 'test/kit/recipes.test.ts']
 
 for (const name of chosen) {
   const folder = mkdtempSync(join(tmpdir(), `keel-${name}-`))
   try {
-    check(name, folder)
+    process.stdout.write(`${name} …\n`)
+    const isRemoval = name !== TOGETHER && readRecipe(root, name).builtIn !== undefined
+    check(folder, isRemoval ? 'remove' : 'add', name === TOGETHER ? compatible() : isRemoval ? withNeeding(name) : withNeeded(name))
     process.stdout.write(`ok: ${name}\n`)
   } catch (error) {
     process.stdout.write(`FAILED: ${name}: ${(error as Error).message}\n`)
@@ -32,38 +37,48 @@ for (const name of chosen) {
   }
 }
 
-function check (name: string, folder: string): void {
+function check (folder: string, action: 'add' | 'remove', names: string[]): void {
   const run = (command: string, ...args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, encoding: 'utf8' })
+    const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, encoding: 'utf8', maxBuffer: 2 ** 30 })
     if (status !== 0) throw new Error(`${command} ${args.join(' ')}\n${stdout}${stderr}`)
     return stdout
   }
+  const kit = (...args: string[]) => run('npm', 'run', '--silent', 'kit', '--', ...args, '--force')
   run('git', 'clone', '-q', root, '.')
   cpSync(join(root, 'node_modules'), join(folder, 'node_modules'), { recursive: true, verbatimSymlinks: true })
-  const { builtIn, files, edits } = readRecipe(folder, name)
-  const action = builtIn === undefined ? 'add' : 'remove'
-  const inverse = { add: 'remove', remove: 'add' }[action]
-  const names = builtIn === undefined ? withNeeded(folder, name) : withNeeding(folder, name)
-  for (const other of names) run('npm', 'run', '--silent', 'kit', '--', action, other, '--force')
-  const tests = [...files.keys(), ...edits.map(({ file }) => file), ...GENERAL].filter(path => path.endsWith('.test.ts') && existsSync(join(folder, path)))
+  for (const name of names) kit(action, name)
+  const changed = names.map(name => readRecipe(root, name)).flatMap(({ files, edits }) => [...files.keys(), ...edits.map(({ file }) => file)])
+  const tests = [...changed, ...GENERAL].filter(path => path.endsWith('.test.ts') && existsSync(join(folder, path)))
   run('npm', 'run', '--silent', 'lint')
   run('npm', 'run', '--silent', 'typecheck')
   run('npm', 'run', '--silent', 'unused')
   run('npm', 'test', '--', '--reporter=tap', ...isFull ? [] : new Set(tests))
-  for (const other of names.toReversed()) run('npm', 'run', '--silent', 'kit', '--', inverse, other, '--force')
+  const inverse = { add: 'remove', remove: 'add' }[action]
+  for (const name of names.toReversed()) kit(inverse, name)
   const left = run('git', 'status', '--porcelain')
   if (left !== '') throw new Error(`${inverse} left changes:\n${left}${run('git', 'diff')}`)
 }
 
 /** A recipe and, before it, those that it needs and that are not there. */
-function withNeeded (root: string, name: string): string[] {
+function withNeeded (name: string): string[] {
   const present = presentIn(root)
   const needed = readRecipe(root, name).requires.filter(other => !present.has(other))
-  return [...new Set([...needed.flatMap(other => withNeeded(root, other)), name])]
+  return [...new Set([...needed.flatMap(withNeeded), name])]
 }
 
 /** A concern of the kit and, before it, those that are there and need it. */
-function withNeeding (root: string, name: string): string[] {
+function withNeeding (name: string): string[] {
   const needing = [...presentIn(root)].filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
-  return [...new Set([...needing.flatMap(other => withNeeding(root, other)), name])]
+  return [...new Set([...needing.flatMap(withNeeding), name])]
+}
+
+/** The recipes that are not there and go together: of two that do not, the first. */
+function compatible (): string[] {
+  const together: string[] = []
+  for (const name of recipeNames(root).filter(name => readRecipe(root, name).builtIn === undefined)) {
+    const wanted = withNeeded(name).filter(other => !together.includes(other))
+    const conflicts = (a: string, b: string) => readRecipe(root, a).conflicts.includes(b) || readRecipe(root, b).conflicts.includes(a)
+    if (!wanted.some(one => together.some(other => conflicts(one, other)))) together.push(...wanted)
+  }
+  return together
 }
