@@ -21,6 +21,16 @@ t.test('an order has one job that confirms it and one that cancels it when it st
   for (const queue of ['confirm-order', 'expire-order']) t.equal((await jobsOf(queue, id)).length, 1, queue)
 })
 
+t.test('they carry the trace of the request that sent them, unless that is malformed', async (t) => {
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const traceOf = async (given: string) => {
+    const { id } = await order({ traceparent: given })
+    return (await jobsOf('confirm-order', id)).map(({ data }) => (data as { traceparent?: string }).traceparent)
+  }
+  t.same(await traceOf(traceparent), [traceparent])
+  t.same(await traceOf(traceparent.replace('00-', 'ff-')), [undefined])
+})
+
 t.test('an order that is replayed has no further jobs', async (t) => {
   const headers = { 'idempotency-key': randomUUID() }
   const { id } = await order(headers)

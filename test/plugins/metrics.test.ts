@@ -1,25 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type AddressInfo } from 'node:net'
-import type { FastifyInstance, InjectOptions } from 'fastify'
+import type { InjectOptions } from 'fastify'
 import { Type } from 'typebox'
 import t from 'tap'
 import { bearer, buildApp, registered } from '../helpers/app.ts'
-import { until } from '../helpers/until.ts'
+import { scrape, valueOf } from '../helpers/metrics.ts'
 import { freePort } from '../helpers/process.ts'
+import { until } from '../helpers/until.ts'
 import { startUpstream } from '../helpers/upstream.ts'
 
 const METRICS_TOKEN = 'a-token-for-metrics'
-
-/** The text of a scrape. */
-async function scrape (app: FastifyInstance, headers: Record<string, string> = {}): Promise<string> {
-  return (await app.inject({ url: '/metrics', headers })).body
-}
-
-/** The value of a sample by its name and labels as they are written. */
-function valueOf (text: string, sample: string): number | undefined {
-  const line = text.split('\n').find(line => line.startsWith(`${sample} `))
-  return line === undefined ? undefined : Number(line.slice(sample.length).split(' ')[1])
-}
 
 t.test('requests are counted by method, pattern of the route and status', async (t) => {
   const app = await buildApp(t)
@@ -116,24 +106,6 @@ t.test('connections in use and who waits for one are seen', async (t) => {
   t.equal(valueOf(await scrape(app), 'database_pool_connections_in_use'), 0)
 })
 
-t.test('jobs are counted by queue and outcome, and what waits is seen', async (t) => {
-  const app = await buildApp(t, { ROLE: 'all' }, app => {
-    const payload = Type.Object({})
-    app.jobs.define({ name: 'good', payload, handler: async () => {} })
-    app.jobs.define({ name: 'bad', payload, retry: { limit: 1, delaySeconds: 0 }, handler: async () => { throw new Error('bad') } })
-  })
-  await app.jobs.send('good', {})
-  await app.jobs.send('bad', {})
-  await app.jobs.send('good', {}, { startAfter: 3_600_000 })
-  await until(async () => valueOf(await scrape(app), 'jobs_total{queue="bad",outcome="dead"}') === 1)
-  const text = await scrape(app)
-  t.equal(valueOf(text, 'jobs_total{queue="bad",outcome="retry"}'), 1)
-  t.equal(valueOf(text, 'jobs_total{queue="good",outcome="done"}'), 1)
-  t.equal(valueOf(text, 'job_duration_seconds_count{queue="bad"}'), 2)
-  await until(async () => valueOf(await scrape(app), 'jobs_queued{queue="good",state="deferred"}') === 1)
-  await until(async () => valueOf(await scrape(app), 'jobs_queued{queue="bad.dead",state="ready"}') === 1)
-})
-
 t.test('a worker has metrics, and a database that is away does not take them', async (t) => {
   const app = await buildApp(t, { ROLE: 'worker', DATABASE_URL: 'postgresql://user:hunter2@127.0.0.1:1/none' })
   const response = await app.inject('/metrics')
@@ -203,22 +175,6 @@ t.test('METRICS_PORT asks for the token where there is one', async (t) => {
   const ask = async (headers: Record<string, string>) => (await fetch(`http://127.0.0.1:${METRICS_PORT}/metrics`, { headers })).status
   t.equal(await ask({}), 401)
   t.equal(await ask(bearer(METRICS_TOKEN)), 200)
-})
-
-t.test('METRICS_PORT answers until what is under way has ended, and is free then', async (t) => {
-  const METRICS_PORT = await freePort()
-  const started = Promise.withResolvers<void>()
-  const end = Promise.withResolvers<void>()
-  const app = await buildApp(t, { METRICS_PORT, ROLE: 'all' }, app => app.jobs.define({ name: 'long', payload: Type.Object({}), handler: async () => { started.resolve(); await end.promise } }))
-  await app.listen({ port: 0 })
-  await app.jobs.send('long', {})
-  await started.promise
-  const closed = app.close()
-  await until(() => !app.server.listening)
-  t.equal((await fetch(`http://127.0.0.1:${METRICS_PORT}/metrics`)).status, 200)
-  end.resolve()
-  await closed
-  await t.rejects(fetch(`http://127.0.0.1:${METRICS_PORT}/metrics`))
 })
 
 t.test('a METRICS_PORT that is taken stops the start and is named', async (t) => {

@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
 import { traceIdOf } from '../../server/trace.ts'
-import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
-import { storedJobs } from '../helpers/jobs.ts'
+import { buildApp } from '../helpers/app.ts'
 import { buildLogged } from '../helpers/log.ts'
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
@@ -61,15 +60,4 @@ t.test('a problem says which trace it belongs to, whoever answers', async (t) =>
     t.equal((await ask(url, traceparent)).traceId, traceId, url)
     t.notOk('traceId' in await ask(url, malformed['upper case']), url)
   }
-})
-
-t.test('a job carries the trace of the request that sent it, unless that is malformed', async (t) => {
-  const app = await buildApp(t)
-  const { token } = await registered(app)
-  const { id: productId } = await newProduct(app)
-  const order = async (given: string) => await app.inject({ method: 'POST', url: '/orders', headers: { ...bearer(token), traceparent: given }, payload: { items: [{ productId, quantity: 1 }] } })
-  await order(traceparent)
-  await order(malformed['version ff'])
-  const jobs = await storedJobs(app, 'confirm-order') as unknown as { data: { traceparent?: string } }[]
-  t.same(jobs.map(({ data }) => data.traceparent), [traceparent, undefined])
 })
