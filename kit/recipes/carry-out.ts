@@ -3,7 +3,7 @@ import type { Plan } from './plan.ts'
 import { RecipeError } from './recipe.ts'
 
 /** What is made from the tree, and the scripts that make it. */
-const GENERATED = ['.env.example', 'README.md', 'openapi.json', 'asyncapi.json', 'client/schema.d.ts']
+export const GENERATED = ['.env.example', 'README.md', 'openapi.json', 'asyncapi.json', 'client/schema.d.ts']
 const GENERATORS = ['config:docs', 'openapi', 'client']
 
 /**
