@@ -1,7 +1,7 @@
 // Recipes come and go as one: in small trees of their own. Those of recipes/ are tried in a clone (kit/recipe-check.ts).
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { carryOut } from '../../kit/recipes/carry-out.ts'
@@ -217,6 +217,25 @@ t.test('each recipe of the kit fits the tree as it is', async t => {
     const isNeeded = [...present.values()].some(({ requires }) => requires.includes(name))
     if (present.has(name) && !isNeeded) t.same(planRemove(root, name).left, [], `all of ${name} can be taken out`)
     if (!present.has(name) && requires.every(other => present.has(other))) t.doesNotThrow(() => planAdd(root, name), name)
+  }
+})
+
+t.test('the concerns of the kit can all be taken out, in any order, and put back in the opposite one', async t => {
+  const folder = t.testdir()
+  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' }).split('\0')
+  for (const file of files.filter(file => file !== '' && existsSync(join(root, file)))) cpSync(join(root, file), join(folder, file))
+  const before = contents(folder)
+  for (const names of [recipeNames(root), recipeNames(root).toReversed()]) {
+    const order: string[] = []
+    const takeOut = (name: string) => {
+      for (const [other, { requires }] of presentIn(folder)) if (requires.includes(name)) takeOut(other)
+      if (!presentIn(folder).has(name)) return
+      t.same(remove(folder, name).left, [], `${name}, after ${order.join(', ') || 'none'}`)
+      order.push(name)
+    }
+    for (const name of names) if (readRecipe(root, name).builtIn !== undefined) takeOut(name)
+    for (const name of order.toReversed()) add(folder, name)
+    t.same(contents(folder), before, order.join(', '))
   }
 })
 
