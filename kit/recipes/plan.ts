@@ -50,7 +50,8 @@ export function planAdd (root: string, name: string): Plan {
     plan.files.push(path)
   }
   for (const edit of recipe.edits) {
-    tree.write(edit.file, edited(tree.read(edit.file), edit))
+    const place = placeOf(root, tree, edit.file)
+    tree.write(place, edited(tree.read(place), edit))
     plan.edits.push(nameOf(edit))
   }
   const { text, change } = withPackages(packagesText(tree), recipe)
@@ -91,11 +92,12 @@ export function planRemove (root: string, name: string): Plan {
     } else plan.left.push(`${path}: changed since it was added`)
   }
   for (const edit of entry?.edits.toReversed() ?? []) {
-    const found = tree.read(edit.file)
+    const place = placeOf(root, tree, edit.file)
+    const found = tree.read(place)
     if (found === undefined) continue
     const without = restored(found, edit)
     if (without !== undefined) {
-      tree.write(edit.file, without)
+      tree.write(place, without)
       plan.edits.push(nameOf(edit))
     } else plan.left.push(byHand(edit))
   }
@@ -121,6 +123,13 @@ function asAdded (tree: Tree, { requires, edits, dependencies, devDependencies, 
 
 function storedAt (name: string, path: string): string {
   return `recipes/${name}/files/${path}`
+}
+
+/** Where a file is: with a concern of the kit that was taken out, if not in its place. */
+function placeOf (root: string, tree: Tree, path: string): string {
+  if (tree.read(path) !== undefined) return path
+  const holder = recipeNames(root).find(name => readRecipe(root, name).builtIn !== undefined && tree.read(storedAt(name, path)) !== undefined)
+  return holder === undefined ? path : storedAt(holder, path)
 }
 
 /** Packages that a concern of the kit needs stay; those that another recipe needs are its own from now on. */
