@@ -3,6 +3,10 @@ import fp from 'fastify-plugin'
 import { requestLine } from '../server/logger.ts'
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Milliseconds in which a request has to arrive and to be answered, where REQUEST_TIMEOUT_MS is too short. */
+    timeoutMs?: number
+  }
   interface FastifyRequest {
     /** By when the request has to be answered, for what works on it. */
     deadline: Deadline
@@ -14,19 +18,23 @@ const HEADER = 'x-request-timeout-ms'
 const DETAIL = 'X-Request-Timeout-Ms must be a whole number of milliseconds, at least 1.'
 
 /**
- * A deadline for every request: REQUEST_TIMEOUT_MS after its head, or earlier where the client says so.
- * Then it is answered with 503 DEADLINE_EXCEEDED, and its signal fires; the signal also fires when the
+ * A deadline for every request: REQUEST_TIMEOUT_MS after its head (or what its route says), or earlier where the
+ * client says so. Then it is answered with 503 DEADLINE_EXCEEDED, and its signal fires; the signal also fires when the
  * client hangs up. What is answered in time, or streams, or has become a WebSocket, is left alone.
+ * A request that has not arrived by then is answered with 408, and its connection ends.
  *
  * (Fastify's own `handlerTimeout` ends with the body of a request, not with its answer.)
  */
 async function deadlines (fastify: FastifyInstance) {
-  const longest = fastify.config.REQUEST_TIMEOUT_MS
+  const { config, server } = fastify
   fastify.decorateRequest('deadline')
+  // Node has one time-out for all requests to arrive in: it becomes the longest. What is shorter is seen to here.
+  fastify.addHook('onRoute', ({ config: { timeoutMs = 0 } = {} }) => { server.requestTimeout = Math.max(server.requestTimeout, timeoutMs) })
   fastify.addHook('onRequest', (request, reply, done) => {
     const asked = request.headers[HEADER]
     if (asked !== undefined && !/^0*[1-9]\d{0,9}$/.test(String(asked))) return void reply.problem(400, DETAIL)
-    request.deadline = new Deadline(request, reply, asked === undefined ? longest : Math.min(longest, Number(asked)))
+    const longest = request.routeOptions.config.timeoutMs ?? config.REQUEST_TIMEOUT_MS
+    request.deadline = new Deadline(request, reply, longest, asked === undefined ? longest : Math.min(longest, Number(asked)))
     done()
   })
 }
@@ -36,11 +44,17 @@ class Deadline {
   #control: AbortController | undefined
   #reason: Error | undefined
 
-  constructor (request: FastifyRequest, reply: FastifyReply, ms: number) {
+  constructor (request: FastifyRequest, reply: FastifyReply, longest: number, ms: number) {
     this.#at = performance.now() + ms
-    const timer = setTimeout(() => this.#expire(request, reply, ms), ms)
+    let timer = setTimeout(() => {
+      // What the client says is of the answer: its request may take as long as any to arrive.
+      if (isArriving(request) && ms < longest) timer = setTimeout(() => this.#expire(request, reply, longest), longest - ms)
+      else this.#expire(request, reply, ms)
+    }, ms)
     reply.raw.once('close', () => {
-      clearTimeout(timer)
+      // Answered before it was all there: the rest has no longer to arrive than all of it had.
+      if (isArriving(request) && !request.raw.socket.destroyed) timer.unref()
+      else clearTimeout(timer)
       if (reply.raw.writableEnded || reply.sent) return
       this.#abort(new Error('The client has hung up.'))
       // Without an answer it has no other line.
@@ -66,8 +80,9 @@ class Deadline {
   }
 
   #expire (request: FastifyRequest, reply: FastifyReply, ms: number): void {
-    // Of a request that is late itself Node says so (408).
-    if (reply.sent || reply.raw.headersSent || request.raw.complete === false) return
+    // As Node would do it: the handler of such errors answers with 408.
+    if (isArriving(request)) return void request.server.server.emit('clientError', Object.assign(new Error('The request is late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), request.raw.socket)
+    if (reply.sent || reply.raw.headersSent) return
     const reason = `There was no answer within ${ms} ms.`
     this.#abort(new Error(reason))
     if (reply.sent) return
@@ -79,6 +94,11 @@ class Deadline {
     this.#reason ??= reason
     this.#control?.abort(this.#reason)
   }
+}
+
+/** Whether some of the body is still to come; what is injected has no such thing. */
+function isArriving ({ raw }: FastifyRequest): boolean {
+  return raw.complete === false
 }
 
 export type { Deadline }

@@ -24,11 +24,12 @@ export type Reader = (text: string, schema: Record<string, unknown>) => unknown
 const MAX_URLS = 20
 
 export const readers: Record<string, Reader> = {
-  text (value, { enum: allowed, minLength = 1, maxLength = Infinity, format }) {
+  text (value, { enum: allowed, minLength = 1, maxLength = Infinity, format, pattern, expected }) {
     if (Array.isArray(allowed) && !allowed.includes(value)) throw new Error(`expected one of ${allowed.join(', ')}`)
     if (value.length < Number(minLength)) throw new Error(`expected at least ${minLength} characters`)
     if (value.length > Number(maxLength)) throw new Error(`expected at most ${maxLength} characters`)
     if (format === 'email' && !/^[^@\s]+@[^@\s]+$/.test(value)) throw new Error('expected an e-mail address')
+    if (typeof pattern === 'string' && !new RegExp(pattern).test(value)) throw new Error(`expected ${String(expected)}`)
     return value
   },
   integer (value, { minimum, maximum }) {
@@ -138,7 +139,8 @@ function within (value: number, minimum: unknown, maximum: unknown, unit: string
 }
 
 type Limits = { minimum: number, maximum: number }
-type Text = { enum?: string[], minLength?: number, maxLength?: number, format?: string }
+/** `expected` says in words what `pattern` takes. */
+type Text = { enum?: string[], minLength?: number, maxLength?: number, format?: string } & ({ pattern?: undefined } | { pattern: string, expected: string })
 
 // One factory a kind: each gives a TypeBox type that names the reader of its values.
 export const text = (description: string, setting: Setting & Text = {}) => Type.String({ description, kind: 'text', ...setting })

@@ -66,9 +66,18 @@ function bodyOf ({ path, requestBody }: Operation, fault: Part): Arbitrary<Sent>
   const bodies = fault === 'body' ? invalid(schema, path) : valid(schema, path)
   return fc.tuple(bodies, fc.constantFrom(...types)).map(([body, type]) => {
     const isForm = type.includes('urlencoded') && typeof body === 'object' && body !== null && fault !== 'body'
+    if (type === 'multipart/form-data' && fault !== 'body') return { headers: { 'content-type': `${type}; boundary=${BOUNDARY}` }, body, payload: multipart(body as Record<string, unknown>) }
     if (isForm) return { headers: { 'content-type': type }, body, payload: new URLSearchParams(body as Record<string, string>).toString() }
     return { headers: { 'content-type': types.find(name => name.endsWith('json')) ?? type }, body, payload: JSON.stringify(body) }
   })
+}
+
+const BOUNDARY = 'aBoundaryThatNoTextHas'
+
+/** A form of files: each field, or each item of one, is a text file. */
+function multipart (body: Record<string, unknown>): string {
+  const files = Object.entries(body).flatMap(([name, value]) => [value].flat().map(text => `--${BOUNDARY}\r\ncontent-disposition: form-data; name="${name}"; filename="a.txt"\r\ncontent-type: text/plain\r\n\r\n${String(text)}\r\n`))
+  return `${files.join('')}--${BOUNDARY}--\r\n`
 }
 
 const json = { 'content-type': 'application/json' }

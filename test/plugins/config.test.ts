@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type ConfigError, loadConfig } from '../../plugins/config/index.ts'
+import { readers } from '../../plugins/config/values.ts'
 import { newPrivateKey } from '../helpers/keys.ts'
 
 const pem = newPrivateKey()
@@ -117,6 +118,12 @@ t.test('keys may come on one line, and several for rotation', async (t) => {
 t.test('a key of a weak or unusual kind is refused', async (t) => {
   const rsa = String(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ format: 'pem', type: 'pkcs8' }))
   t.match(problemsOf({ JWT_PRIVATE_KEY: rsa }), [/expected Ed25519 or P-256/])
+})
+
+t.test('a text may have a form, and says which', async (t) => {
+  const form = { pattern: '^[a-z]+$', expected: 'lower case letters' }
+  t.equal(readers.text!('abc', form), 'abc')
+  t.throws(() => readers.text!('ABC', form), { message: 'expected lower case letters' })
 })
 
 t.test('.env gives what the environment lacks', async (t) => {

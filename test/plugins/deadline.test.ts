@@ -1,5 +1,6 @@
-import { connect, type AddressInfo } from 'node:net'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { connect, type AddressInfo, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
+import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Config } from '../../plugins/config/index.ts'
 import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
@@ -10,13 +11,13 @@ import { holdTransaction } from '../helpers/transaction.ts'
 const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set' }
 
 /** The service with a route that keeps its requests, and answers when it is released. */
-async function service (t: Test, overrides: Partial<Config> = {}): Promise<{ app: FastifyInstance, requests: FastifyRequest[], release: () => void }> {
+async function service (t: Test, overrides: Partial<Config> = {}, more: FastifyContextConfig = {}): Promise<{ app: FastifyInstance, requests: FastifyRequest[], release: () => void }> {
   const requests: FastifyRequest[] = []
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   const app = await buildApp(t, overrides, app => app.route({
     url: '/slow',
     method: ['GET', 'POST'],
-    config: { public: true },
+    config: { public: true, ...more },
     schema: { hide: true },
     handler: async request => {
       requests.push(request)
@@ -88,6 +89,22 @@ t.test('the signal fires when the client hangs up, and not when its body has bee
   socket.destroy()
   await until(() => signal.aborted)
   t.match(signal.reason, { message: 'The client has hung up.' })
+})
+
+t.test('a route may have longer; what has not has its own time to arrive', async t => {
+  const { app, requests } = await service(t, { REQUEST_TIMEOUT_MS: 300 }, { timeoutMs: 60_000 })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const begin = (path: string) => connect(port, '127.0.0.1', function (this: Socket) { this.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{`) })
+  const patient = begin('/slow')
+  t.match(await text(begin('/auth/login')), /^HTTP\/1.1 408 /)
+  // Answered at once, as there is no such product, and its body still on its way.
+  const answered = begin('/products/0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11')
+  t.match(await text(answered), /^HTTP\/1.1 405 [^]*HTTP\/1.1 408 /)
+  t.equal(patient.readyState, 'open')
+  patient.write('}')
+  await until(() => requests.length === 1)
+  t.ok(requests[0]!.deadline.remainingMs() > 1_000)
 })
 
 t.test('an answered request leaves no timer and no signal behind', async t => {
