@@ -30,8 +30,8 @@ export type Carrier = Pick<Origin, 'traceparent'>
 
 /** What the service has of an SDK for traces, if one was loaded before it. */
 export interface Tracing {
-  /** Runs a job in a span of its own, in the trace that the carrier names; `run` gets the carrier of that span, and says whether the job is done. */
-  inJob: <T>(job: { queue: string, id: string, attempt: number }, carrier: Carrier, run: (carrier: Carrier) => Promise<T>, isDone: (result: T) => boolean) => Promise<T>
+  /** Runs a job, or handles a message of another `system`, in a span of its own, in the trace that the carrier names; `run` gets the carrier of that span, and says whether the job is done. */
+  inJob: <T>(job: { queue: string, id: string, attempt: number, system?: string }, carrier: Carrier, run: (carrier: Carrier) => Promise<T>, isDone: (result: T) => boolean) => Promise<T>
   /** Tells of spans that could not be sent. */
   report: (listener: (error: Error | undefined) => void) => void
   /** Sends what has not been sent yet. */

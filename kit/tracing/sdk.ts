@@ -42,8 +42,8 @@ registerInstrumentations({
 createRequire(import.meta.url)('pg')
 
 setTracing({
-  inJob: async ({ queue, id, attempt }, carrier, run, isDone) => {
-    const attributes = { 'messaging.system': 'pg-boss', 'messaging.operation.type': 'process', 'messaging.destination.name': queue, 'messaging.message.id': id, 'messaging.delivery.attempt': attempt }
+  inJob: async ({ queue, id, attempt, system = 'pg-boss' }, carrier, run, isDone) => {
+    const attributes = { 'messaging.system': system, 'messaging.operation.type': 'process', 'messaging.destination.name': queue, 'messaging.message.id': id, 'messaging.delivery.attempt': attempt }
     const parent = propagation.extract(context.active(), carrier)
     return await trace.getTracer('keel').startActiveSpan(`process ${queue}`, { kind: SpanKind.CONSUMER, attributes }, parent, async span => {
       try {
