@@ -30,7 +30,7 @@ const visible = {
 export type OrderRow = Prisma.OrderGetPayload<{ select: typeof visible }>
 
 const newestFirst = keyset('orders', {
-  createdAt: { column: 'created_at', kind: 'time', value: (order: { id: string, createdAt: Date }) => order.createdAt }
+  createdAt: { column: 'created_at', kind: 'time', value: (order: Omit<OrderRow, 'items'>) => order.createdAt }
 })
 
 /** What is to follow an order: who sends its jobs, how long it may stay unpaid, in milliseconds, and where it comes from. */
@@ -105,12 +105,14 @@ export async function listOrders (db: Database, actor: Actor, query: Omit<PageQu
   const { userId } = visibleTo(actor)
   const owned = userId === undefined ? Prisma.sql`TRUE` : Prisma.sql`user_id = ${userId}::uuid`
   const filter = query.status === undefined ? Prisma.sql`TRUE` : Prisma.sql`status = ${query.status}::order_status`
-  const found = await db.$queryRaw<{ id: string, createdAt: Date }[]>`
-    SELECT id, created_at AS "createdAt" FROM orders WHERE ${owned} AND ${filter} AND ${after} ORDER BY ${by} LIMIT ${take}`
-  const { items, nextCursor } = newestFirst.page(found, '-createdAt', query)
-  const rows = await db.order.findMany({ where: { id: { in: items.map(({ id }) => id) } }, select: visible })
-  const byId = new Map(rows.map(row => [row.id, row]))
-  return { items: items.flatMap(({ id }) => byId.get(id) ?? []).map(toOrder), nextCursor }
+  const found = await db.$queryRaw<Omit<OrderRow, 'items'>[]>`
+    SELECT id, user_id AS "userId", status, currency, total_amount AS "totalAmount", created_at AS "createdAt", updated_at AS "updatedAt"
+    FROM orders WHERE ${owned} AND ${filter} AND ${after} ORDER BY ${by} LIMIT ${take}`
+  const { items: rows, nextCursor } = newestFirst.page(found, '-createdAt', query)
+  const { orderBy, select } = visible.items
+  const items = await db.orderItem.findMany({ where: { orderId: { in: rows.map(({ id }) => id) } }, orderBy, select: { ...select, orderId: true } })
+  const byOrder = Map.groupBy(items, ({ orderId }) => orderId)
+  return { items: rows.map(row => toOrder({ ...row, items: (byOrder.get(row.id) ?? []).map(({ orderId: _, ...item }) => item) })), nextCursor }
 }
 
 /** The one rule of who sees which orders. */

@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { refuseExpired } from '../auth/expiry.ts'
 import type { Connections } from './connections.ts'
-import { SUBPROTOCOL } from './messages.ts'
 
 const VERSION = '13'
 const KEY = /^[+/0-9A-Za-z]{22}==$/
@@ -9,8 +8,11 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => void
 
-/** Refuses upgrades that are none, and those that a page of a stranger asks for in the name of its visitor. */
-export function admitHandshake (allowedOrigins: string[]): Hook {
+/**
+ * Refuses upgrades that are none, and those that a page of a stranger asks for in the name of its visitor.
+ * @param subprotocol what the route speaks
+ */
+export function admitHandshake (allowedOrigins: string[], subprotocol: string): Hook {
   const allowed = new Set(allowedOrigins)
   return (request, reply, done) => {
     if (!request.ws) return done()
@@ -22,7 +24,7 @@ export function admitHandshake (allowedOrigins: string[]): Hook {
     if (hasBody(request)) return void reply.problem(400, 'A request for a WebSocket has no body.')
     const offered = offeredProtocols(request)
     if (offered === undefined) return void reply.problem(400, 'Sec-WebSocket-Protocol is malformed.')
-    if (offered.length > 0 && !offered.includes(SUBPROTOCOL)) return void reply.problem(400, `The subprotocol that this service speaks is ${SUBPROTOCOL}: offer it, or none.`)
+    if (offered.length > 0 && !offered.includes(subprotocol)) return void reply.problem(400, `The subprotocol that this route speaks is ${subprotocol}: offer it, or none.`)
     const { origin } = headers
     if (origin !== undefined && !allowed.has(origin) && !isOwn(origin, request)) return void reply.problem(403, 'Pages of this origin may not connect: see ALLOWED_ORIGINS.')
     done()
@@ -43,11 +45,6 @@ export function admitConnection (connections: Connections, perUser: number): Hoo
 /** The answer to whoever does not ask for a WebSocket. */
 export function upgradeRequired (_request: FastifyRequest, reply: FastifyReply, detail = 'Connect with a WebSocket client.'): FastifyReply {
   return reply.headers({ upgrade: 'websocket', connection: 'upgrade', 'sec-websocket-version': VERSION }).problem(426, detail)
-}
-
-/** The subprotocol to go on with, if the client offers it. */
-export function chooseProtocol (offered: Set<string>): string | false {
-  return offered.has(SUBPROTOCOL) && SUBPROTOCOL
 }
 
 /** The subprotocols that a client offers; undefined when they can't be read. */

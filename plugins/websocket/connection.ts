@@ -4,6 +4,7 @@ import type { RawData, WebSocket } from 'ws'
 import type { AuthenticatedUser } from '../auth/index.ts'
 import type { StoredEvent } from '../events/index.ts'
 import { closeCodes, type Ending } from './close-codes.ts'
+import type { Member } from './connections.ts'
 import type { Frames } from './frames.ts'
 import { MessageFault, readMessage, type ClientMessage, type ServerMessage } from './messages.ts'
 import type { Recipient } from './subscription.ts'
@@ -39,7 +40,7 @@ const SECOND = 1000
 const OPEN = 1
 
 /** One client, and its limits. There are thousands of these: no timer of their own, and nothing of the request. */
-export class Connection implements Recipient {
+export class Connection implements Recipient, Member {
   readonly peer: Peer
   readonly #socket: WebSocket
   readonly #stream: Socket

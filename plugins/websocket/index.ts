@@ -3,17 +3,21 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod,
 import fp from 'fastify-plugin'
 import pLimit from 'p-limit'
 import type { TSchema } from 'typebox'
+import type { WebSocket } from 'ws'
 import { traceOf } from '../../server/trace.ts'
-import { admitConnection, admitHandshake, chooseProtocol, upgradeRequired } from './admission.ts'
+import { admitConnection, admitHandshake, upgradeRequired } from './admission.ts'
 import { Connection, type Limits, type Shared } from './connection.ts'
-import { Connections } from './connections.ts'
+import { Connections, type Member } from './connections.ts'
 import { Frames } from './frames.ts'
+import { SUBPROTOCOL } from './messages.ts'
 import { topicFinder, type Topic, type TopicFinder } from './topics.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The route is a WebSocket on which clients follow these topics. */
     topics?: Topic[]
+    /** The route is a WebSocket that speaks another protocol than that of topics. */
+    socket?: SocketProtocol
   }
   interface FastifyInstance {
     sockets: Sockets
@@ -23,8 +27,11 @@ declare module 'fastify' {
 /** A route that is a WebSocket, as its documentation needs it: `schemas` are those that the events of its topics refer to. */
 export interface SocketRoute { url: string, summary: string, description: string, query: object | undefined, topics: Topic[], schemas: () => Record<string, TSchema> }
 
+/** A protocol of its own: its name among the subprotocols of RFC 6455, and what serves a connection that was admitted. */
+export interface SocketProtocol { name: string, connect: (socket: WebSocket, request: FastifyRequest, limits: Limits) => Member }
+
 export interface Sockets {
-  /** The handler of a route whose config has topics: it tells those who do not ask for a WebSocket to do so. */
+  /** The handler of a route whose config has topics or a socket: it tells those who do not ask for a WebSocket to do so. */
   handler: RouteHandlerMethod
   /** Open connections of this process. */
   readonly size: number
@@ -53,27 +60,27 @@ async function sockets (fastify: FastifyInstance) {
   const routes: SocketRoute[] = []
   fastify.decorate('sockets', { handler: (request, reply) => upgradeRequired(request, reply), get size () { return connections.size }, routes })
 
-  const admission = { handshake: admitHandshake(config.ALLOWED_ORIGINS), connection: admitConnection(connections, config.WS_CONNECTIONS_MAX) }
+  const admission = admitConnection(connections, config.WS_CONNECTIONS_MAX)
   const upgrades = new WeakMap<object, { request: FastifyRequest, reply: FastifyReply }>()
   const handlers = new WeakMap<RouteOptions, RouteHandlerMethod>()
 
   fastify.addHook('onRoute', function (route) {
     handlers.set(route, route.handler as RouteHandlerMethod)
-    const { topics } = route.config ?? {}
-    if (topics === undefined) return
+    const { topics, socket } = route.config ?? {}
+    if (topics === undefined && socket === undefined) return
     fastify.declareProblems(route, 426)
     if (route.method === 'HEAD') return
     const { summary = '', description = '', querystring } = (route.schema ?? {}) as { summary?: string, description?: string, querystring?: object }
-    routes.push({ url: route.url, summary, description, query: querystring, topics, schemas: () => this.getSchemas() as Record<string, TSchema> })
-    route.wsHandler = connect(topicFinder(topics)) as typeof route.wsHandler
-    route.onRequest = [...[route.onRequest ?? []].flat(), admission.handshake]
-    route.preHandler = [...[route.preHandler ?? []].flat(), admission.connection, (request, reply, done) => {
+    if (topics !== undefined) routes.push({ url: route.url, summary, description, query: querystring, topics, schemas: () => this.getSchemas() as Record<string, TSchema> })
+    route.wsHandler = connect(socket?.connect ?? followers(topicFinder(topics ?? []))) as typeof route.wsHandler
+    route.onRequest = [...[route.onRequest ?? []].flat(), admitHandshake(config.ALLOWED_ORIGINS, socket?.name ?? SUBPROTOCOL)]
+    route.preHandler = [...[route.preHandler ?? []].flat(), admission, (request, reply, done) => {
       if (request.ws) upgrades.set(request.raw, { request, reply })
       done()
     }]
   })
   await fastify.register(websocket, {
-    options: { maxPayload: MAX_MESSAGE, perMessageDeflate: false, clientTracking: false, closeTimeout: CLOSE_TIMEOUT_MS, handleProtocols: chooseProtocol } as object,
+    options: { maxPayload: MAX_MESSAGE, perMessageDeflate: false, clientTracking: false, closeTimeout: CLOSE_TIMEOUT_MS, handleProtocols } as object,
     preClose: done => {
       connections.close()
       done()
@@ -86,15 +93,26 @@ async function sockets (fastify: FastifyInstance) {
   })
   fastify.websocketServer.on('headers', (headers, raw) => { headers.push(`X-Request-Id: ${upgrades.get(raw)?.request.id}`) })
 
-  function connect (find: TopicFinder): WebsocketHandler {
-    return (socket, { id: requestId, user, raw, routeOptions }) => {
+  /** The subprotocol of the route, if the client offers it. */
+  function handleProtocols (offered: Set<string>, raw: object): string | false {
+    const name = upgrades.get(raw)?.request.routeOptions.config.socket?.name ?? SUBPROTOCOL
+    return offered.has(name) && name
+  }
+
+  function followers (find: TopicFinder): SocketProtocol['connect'] {
+    return (socket, { id: requestId, user, raw, routeOptions }) => new Connection(socket, raw.socket, { user, requestId, route: routeOptions.url ?? '', find }, shared)
+  }
+
+  function connect (serve: SocketProtocol['connect']): WebsocketHandler {
+    return (socket, request) => {
+      const { id: requestId, raw } = request
       const stream = raw.socket
       const origin = { requestId, traceId: traceOf(raw) }
       // For as long as it is open nothing holds the request any more: the errors of a socket come before its end, which is logged.
       const response = upgrades.get(raw)?.reply.raw
       if (response?.socket === stream) response.detachSocket(stream)
       socket.removeAllListeners('error').on('error', () => {})
-      const connection = new Connection(socket, stream, { user, requestId, route: routeOptions.url ?? '', find }, shared)
+      const connection = serve(socket, request, limits)
       connections.add(connection)
       socket.on('close', code => {
         connections.delete(connection)
@@ -104,7 +122,9 @@ async function sockets (fastify: FastifyInstance) {
   }
 }
 
-export { closeCodes, protocolCodes } from './close-codes.ts'
+export { closeCodes, protocolCodes, type Ending } from './close-codes.ts'
+export type { Limits } from './connection.ts'
+export type { Member } from './connections.ts'
 export { clientMessages, replies, serverMessages, SUBPROTOCOL } from './messages.ts'
 export { topicPattern, type Topic } from './topics.ts'
 export default fp(sockets, { name: 'websocket', dependencies: ['config', 'errors', 'auth', 'events', 'shutdown'] })
