@@ -9,7 +9,10 @@ import { Money, NewProduct, Price, Product, ProductPage, ProductPatch } from './
 
 const tags = ['products']
 const params = idParams('The id of the product')
-const writer = { scopes: ['products:write'] }
+const writer = {
+  // recipes: product-changes
+  scopes: ['products:write']
+}
 // A strong ETag stands for these very bytes: a compressed answer would need another.
 const uncompressed: object = { compress: false }
 
