@@ -18,6 +18,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Issues access tokens. Not there (`hasDecorator`) when another issuer does: JWT_JWKS_URL. */
     accessTokens: AccessTokens
+    /** Who the value of an Authorization header stands for, where it came another way than as one. Throws or rejects with a Refusal. */
+    readToken: TokenReader
   }
   interface FastifyRequest {
     /** Who calls; only where the route is not public. */
@@ -38,6 +40,7 @@ async function auth (fastify: FastifyInstance, { scopes: known }: AuthOptions) {
   const { config } = fastify
   const expected = { issuer: config.JWT_ISSUER, audience: config.JWT_AUDIENCE }
   const readToken = config.JWT_JWKS_URL === undefined ? ownTokens(fastify, expected) : foreignTokens(fastify, config.JWT_JWKS_URL, expected)
+  fastify.decorate('readToken', readToken)
   fastify.decorateRequest('user', null as unknown as AuthenticatedUser)
 
   const routes: RouteOptions[] = []
