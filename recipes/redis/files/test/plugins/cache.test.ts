@@ -7,7 +7,7 @@ import { Type, type Static } from 'typebox'
 import type { Cache, CacheDefinition } from '../../plugins/cache/index.ts'
 import type { Config } from '../../plugins/config/index.ts'
 import { buildApp, withoutDatabase } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { buildLogged } from '../helpers/log.ts'
 import { redisServer, withRedis } from '../helpers/redis.ts'
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
-import { until } from '../helpers/jobs.ts'
+import { until } from '../helpers/until.ts'
 import { redisServer, withRedis } from '../helpers/redis.ts'
 
 const metric = async (app: FastifyInstance, line: string) => Number((await app.metrics.scrape()).text.split('\n').find(found => found.startsWith(line))?.split(' ').at(-1) ?? 0)
