@@ -8,7 +8,7 @@ import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { presentIn } from './recipes/present.ts'
-import { recipeNames, readRecipe } from './recipes/recipe.ts'
+import { readManifest, readRecipe, recipeNames } from './recipes/recipe.ts'
 
 const TOGETHER = 'together'
 /** What looks at all routes, settings and files. */
@@ -26,7 +26,7 @@ for (const name of chosen) {
   const folder = mkdtempSync(join(tmpdir(), `keel-${name}-`))
   try {
     process.stdout.write(`${name} …\n`)
-    const isRemoval = name !== TOGETHER && readRecipe(root, name).builtIn !== undefined
+    const isRemoval = name !== TOGETHER && readManifest(root, name).builtIn !== undefined
     check(folder, isRemoval ? 'remove' : 'add', name === TOGETHER ? compatible() : isRemoval ? withNeeding(name) : withNeeded(name))
     process.stdout.write(`ok: ${name}\n`)
   } catch (error) {
@@ -62,7 +62,7 @@ function check (folder: string, action: 'add' | 'remove', names: string[]): void
 /** A recipe and, before it, those that it needs and that are not there. */
 function withNeeded (name: string): string[] {
   const present = presentIn(root)
-  const needed = readRecipe(root, name).requires.filter(other => !present.has(other))
+  const needed = readManifest(root, name).requires.filter(other => !present.has(other))
   return [...new Set([...needed.flatMap(withNeeded), name])]
 }
 
@@ -75,9 +75,9 @@ function withNeeding (name: string): string[] {
 /** The recipes that are not there and go together: of two that do not, the first. */
 function compatible (): string[] {
   const together: string[] = []
-  for (const name of recipeNames(root).filter(name => readRecipe(root, name).builtIn === undefined)) {
+  for (const name of recipeNames(root).filter(name => readManifest(root, name).builtIn === undefined)) {
     const wanted = withNeeded(name).filter(other => !together.includes(other))
-    const conflicts = (a: string, b: string) => readRecipe(root, a).conflicts.includes(b) || readRecipe(root, b).conflicts.includes(a)
+    const conflicts = (a: string, b: string) => readManifest(root, a).conflicts.includes(b) || readManifest(root, b).conflicts.includes(a)
     if (!wanted.some(one => together.some(other => conflicts(one, other)))) together.push(...wanted)
   }
   return together

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { GENERATED } from './recipes/carry-out.ts'
-import { readRecipe, recipeNames, RecipeError, type RecipeEdit } from './recipes/recipe.ts'
+import { readManifest, recipeNames, RecipeError, type RecipeEdit } from './recipes/recipe.ts'
 
 type Exchange = Extract<RecipeEdit, { with: string[] }>
 /** Lines of the file before and after: from (included), to (not included). */
@@ -17,7 +17,7 @@ const LEFT_OUT = [...GENERATED.filter(path => path !== 'README.md'), 'package.js
 const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 28 })
 
 const name = process.argv[2] ?? ''
-const { builtIn } = readRecipe(root, name)
+const { builtIn } = readManifest(root, name)
 const files = git('diff', '--name-only', '--diff-filter=M', 'HEAD').split('\n').filter(path => path !== '' && !path.startsWith('recipes/') && !LEFT_OUT.includes(path))
 const edits = files.flatMap(file => {
   const before = git('show', `HEAD:${file}`).split('\n')
@@ -45,7 +45,7 @@ function hunksOf (file: string): Hunk[] {
 }
 
 function grown (file: string, hunk: Hunk, before: string[], after: string[]): Hunk {
-  const others = recipeNames(root).filter(other => other !== name).flatMap(other => readRecipe(root, other).edits)
+  const others = recipeNames(root).filter(other => other !== name).flatMap(other => readManifest(root, other).edits)
   const taken = new Set(others.flatMap(edit => 'with' in edit && edit.file === file ? [...edit.with.filter(line => !edit.without.includes(line)), ...edit.without.filter(line => !edit.with.includes(line))] : []))
   const isFree = (line: string | undefined) => line !== undefined && (!taken.has(line) || before.filter(other => other === line).length > 1)
   let { before: [from, to], after: [start, end] } = hunk

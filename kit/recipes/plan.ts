@@ -4,7 +4,7 @@ import { byHand, edited, nameOf, restored } from './edits.ts'
 import { digest, LEDGER, ledgerText, readLedger, type Entry, type Ledger } from './ledger.ts'
 import { changePackages, packagesText, withoutPackages, withPackages, type PackageChange } from './packages.ts'
 import { packagesOf, presentIn, type Present } from './present.ts'
-import { readRecipe, recipeNames, RecipeError, type Recipe } from './recipe.ts'
+import { readManifest, readRecipe, recipeNames, RecipeError, type Manifest } from './recipe.ts'
 import { Tree } from './tree.ts'
 
 /** The changes, what is said of them, and whether npm has something to install or take away. */
@@ -74,7 +74,7 @@ export function planRemove (root: string, name: string): Plan {
   const tree = new Tree(root)
   const plan: Plan = { action: 'remove', name, isDone: false, files: [], edits: [], packages: [], next: [], left: [], tree }
   const { [name]: added, ...rest } = ledger
-  const recipe = recipeNames(root).includes(name) || added === undefined ? readRecipe(root, name) : undefined
+  const recipe = recipeNames(root).includes(name) || added === undefined ? readManifest(root, name) : undefined
   if (!present.has(name)) return { ...plan, isDone: true }
   const needing = [...present].filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
   if (needing.length > 0) throw new RecipeError(`${needing.join(' and ')} ${needing.length > 1 ? 'need' : 'needs'} "${name}": remove that first.`)
@@ -110,7 +110,7 @@ export function planRemove (root: string, name: string): Plan {
 }
 
 /** A concern of the kit as if it had been added as it is now. */
-function asAdded (tree: Tree, { requires, edits, dependencies, devDependencies, scripts }: Recipe, paths: string[]): Entry {
+function asAdded (tree: Tree, { requires, edits, dependencies, devDependencies, scripts }: Manifest, paths: string[]): Entry {
   const files = paths.flatMap(path => tree.list(path))
   return {
     requires,
@@ -128,7 +128,7 @@ function storedAt (name: string, path: string): string {
 /** Where a file is: with a concern of the kit that was taken out, if not in its place. */
 function placeOf (root: string, tree: Tree, path: string): string {
   if (tree.read(path) !== undefined) return path
-  const holder = recipeNames(root).find(name => readRecipe(root, name).builtIn !== undefined && tree.read(storedAt(name, path)) !== undefined)
+  const holder = recipeNames(root).find(name => readManifest(root, name).builtIn !== undefined && tree.read(storedAt(name, path)) !== undefined)
   return holder === undefined ? path : storedAt(holder, path)
 }
 

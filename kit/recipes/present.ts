@@ -1,23 +1,25 @@
 // What a tree has: the concerns of the kit that were not taken out, and the recipes that were added.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { readLedger, type Ledger } from './ledger.ts'
-import { readRecipe, recipeNames, type Recipe } from './recipe.ts'
+import { readManifest, recipeNames, type Manifest } from './recipe.ts'
 
 /** One that is there: which others it needs and does not go with, and its packages. */
 export interface Present { requires: string[], conflicts: string[], needs: string[], isBuiltIn: boolean }
 
 /** Those that a tree has, by their names. @throws RecipeError when a recipe or the ledger can't be read */
 export function presentIn (root: string, ledger: Ledger = readLedger(root)): Map<string, Present> {
-  const known = new Map(recipeNames(root).map(name => [name, readRecipe(root, name)]))
+  const known = new Map(recipeNames(root).map(name => [name, readManifest(root, name)]))
   const added = Object.entries(ledger).map(([name, { requires, needs }]): [string, Present] => [name, { requires, needs, conflicts: known.get(name)?.conflicts ?? [], isBuiltIn: false }])
-  const builtIn = [...known.values()].filter(isIn).map(({ name, requires, conflicts, ...recipe }): [string, Present] => [name, { requires, conflicts, needs: packagesOf(recipe), isBuiltIn: true }])
+  const builtIn = [...known.values()].filter(manifest => isIn(root, manifest)).map(({ name, requires, conflicts, ...recipe }): [string, Present] => [name, { requires, conflicts, needs: packagesOf(recipe), isBuiltIn: true }])
   return new Map([...builtIn, ...added])
 }
 
-export function packagesOf ({ dependencies, devDependencies }: Pick<Recipe, 'dependencies' | 'devDependencies'>): string[] {
+export function packagesOf ({ dependencies, devDependencies }: Pick<Manifest, 'dependencies' | 'devDependencies'>): string[] {
   return Object.keys({ ...dependencies, ...devDependencies })
 }
 
 /** A concern of the kit has files of its own in recipes/ while it is out. */
-function isIn ({ builtIn, files }: Recipe): boolean {
-  return builtIn !== undefined && files.size === 0
+function isIn (root: string, { name, builtIn }: Manifest): boolean {
+  return builtIn !== undefined && !existsSync(join(root, 'recipes', name, 'files'))
 }

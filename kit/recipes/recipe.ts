@@ -43,8 +43,12 @@ export type RecipeEdit = Static<typeof Edit>
 
 type Content = Static<typeof RecipeFile>
 
-export interface Recipe extends Required<Omit<Content, 'builtIn'>>, Pick<Content, 'builtIn'> {
+/** What recipe.json says. */
+export interface Manifest extends Required<Omit<Content, 'builtIn'>>, Pick<Content, 'builtIn'> {
   name: string
+}
+
+export interface Recipe extends Manifest {
   /** What it brings, or was when it was taken out: the text of each file, by its path in the tree. */
   files: Map<string, string>
 }
@@ -57,13 +61,17 @@ export function recipeNames (root: string): string[] {
 }
 
 /**
- * Reads a recipe.
+ * Reads a recipe with its files.
  * @throws RecipeError when there is none of that name, or it is not well-formed
  */
 export function readRecipe (root: string, name: string): Recipe {
+  return { ...readManifest(root, name), files: filesOf(join(root, 'recipes', name, 'files')) }
+}
+
+/** Reads recipe.json. @throws RecipeError as `readRecipe` does */
+export function readManifest (root: string, name: string): Manifest {
   const names = recipeNames(root)
   if (!names.includes(name)) throw new RecipeError(`There is no recipe "${name}". There are: ${names.join(', ') || 'none'}.`)
-  const folder = join(root, 'recipes', name)
   const path = `recipes/${name}/recipe.json`
   let value: unknown
   try {
@@ -74,7 +82,7 @@ export function readRecipe (root: string, name: string): Recipe {
   if (!validator.Check(value)) {
     throw new RecipeError(`${path} is not a recipe: ${validator.Errors(value).map(({ instancePath, message }) => `${instancePath || '/'} ${message}`).join('; ')}`)
   }
-  return { name, requires: [], conflicts: [], dependencies: {}, devDependencies: {}, scripts: {}, edits: [], next: [], ...value, files: filesOf(join(folder, 'files')) }
+  return { name, requires: [], conflicts: [], dependencies: {}, devDependencies: {}, scripts: {}, edits: [], next: [], ...value }
 }
 
 function filesOf (folder: string): Map<string, string> {

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { carryOut } from '../../kit/recipes/carry-out.ts'
 import { planAdd, planRemove } from '../../kit/recipes/plan.ts'
 import { presentIn } from '../../kit/recipes/present.ts'
-import { recipeNames, readRecipe } from '../../kit/recipes/recipe.ts'
+import { readManifest, readRecipe, recipeNames } from '../../kit/recipes/recipe.ts'
 import { alone, copyOfCheckout, run } from '../helpers/process.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -225,7 +225,7 @@ t.test('the concerns of the kit can all be taken out, and put back, in any order
   const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' }).split('\0')
   for (const file of files.filter(file => file !== '' && existsSync(join(root, file)))) cpSync(join(root, file), join(folder, file))
   const before = contents(folder)
-  const names = recipeNames(root).filter(name => readRecipe(root, name).builtIn !== undefined)
+  const names = recipeNames(root).filter(name => readManifest(root, name).builtIn !== undefined)
   const opposite = names.toReversed()
   for (const [outward, back] of [[names, names], [names, opposite], [opposite, names]] as const) {
     const order: string[] = []
@@ -237,7 +237,7 @@ t.test('the concerns of the kit can all be taken out, and put back, in any order
     }
     for (const name of outward) takeOut(name)
     const putBack = (name: string) => {
-      for (const other of readRecipe(folder, name).requires) if (!presentIn(folder).has(other)) putBack(other)
+      for (const other of readManifest(folder, name).requires) if (!presentIn(folder).has(other)) putBack(other)
       if (!presentIn(folder).has(name)) add(folder, name)
     }
     for (const name of back) putBack(name)
