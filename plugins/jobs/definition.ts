@@ -1,5 +1,5 @@
 import type { TSchema } from 'typebox'
-import { payloadCheck } from './payload.ts'
+import { payloadCheck } from '../../server/payload.ts'
 import type { Job, JobDefinition } from './types.ts'
 
 const NAME = /^[a-z0-9][\w.-]{0,59}$/i
@@ -22,7 +22,7 @@ export function completeDefinition<Schema extends TSchema> (definition: JobDefin
   for (const [what, value, minimum, maximum] of whole) {
     if (!Number.isInteger(value) || value < minimum || value > maximum) throw wrong(`${what} is ${value}, expected a whole number from ${minimum} to ${maximum}`)
   }
-  const check = payloadCheck(payload)
+  const check = payloadCheck(payload, { allErrors: true })
   const scheduled = schedule === undefined ? undefined : { ...schedule, payload: schedule.payload ?? {} }
   const misfit = scheduled === undefined ? undefined : check(scheduled.payload)
   if (misfit !== undefined) throw wrong(`the payload of its schedule does not fit its schema: ${misfit}`)

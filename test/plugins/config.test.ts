@@ -4,19 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type ConfigError, loadConfig } from '../../plugins/config/index.ts'
 import { readers } from '../../plugins/config/values.ts'
-import { newPrivateKey } from '../helpers/keys.ts'
-
-const pem = newPrivateKey()
-const production = { NODE_ENV: 'production', DATABASE_URL: 'postgresql://db/app', JWT_PRIVATE_KEY: pem }
-
-function problemsOf (env: Record<string, string>): string[] {
-  try {
-    loadConfig(env)
-    return []
-  } catch (error) {
-    return (error as ConfigError).problems
-  }
-}
+import { problemsOf, production } from '../helpers/config.ts'
 
 t.test('an empty environment gives the defaults of development', async (t) => {
   const config = loadConfig({})
@@ -110,6 +98,7 @@ t.test('a secret given twice, in a missing file or in an empty one is refused', 
 })
 
 t.test('keys may come on one line, and several for rotation', async (t) => {
+  const pem = production.JWT_PRIVATE_KEY
   const oneLine = pem.replaceAll('\n', '\\n')
   t.equal(loadConfig({ JWT_PRIVATE_KEY: oneLine }).JWT_PRIVATE_KEY, pem)
   t.ok(loadConfig({ JWT_PRIVATE_KEY: pem + pem }))

@@ -2,20 +2,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { type ConfigError, loadConfig } from '../../plugins/config/index.ts'
-import { newPrivateKey } from '../helpers/keys.ts'
+import { loadConfig } from '../../plugins/config/index.ts'
+import { problemsOf, production } from '../helpers/config.ts'
 
-const production = { NODE_ENV: 'production', DATABASE_URL: 'postgresql://db/app', JWT_PRIVATE_KEY: newPrivateKey() }
 const secret = `whsec_${'A'.repeat(32)}`
-
-function problemsOf (env: Record<string, string>): string[] {
-  try {
-    loadConfig(env)
-    return []
-  } catch (error) {
-    return (error as ConfigError).problems
-  }
-}
 
 t.test('webhooks go to https URLs, in development also to this machine, and are signed', async (t) => {
   const newer = `whsec_${'B'.repeat(85)}A==`

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { Prisma } from '../../prisma/generated/client.ts'
 import type { Origin } from '../../server/trace.ts'
-import { payloadCheck } from './payload.ts'
+import { payloadCheck } from '../../server/payload.ts'
 
 /** A message of a broker as its handler sees it. */
 export interface Message<Payload> {
@@ -87,7 +87,7 @@ export function completeConsumer<Schema extends TSchema> (definition: MessageCon
   for (const [what, value, minimum, maximum] of whole) {
     if (!Number.isInteger(value) || value < minimum || value > maximum) throw wrong(`${what} is ${value}, expected a whole number from ${minimum} to ${maximum}`)
   }
-  return { name, retry: { limit, delayMs, maxDelayMs }, concurrency, timeoutMs: timeoutSeconds * 1000, handler, idOf, check: payloadCheck(payload) }
+  return { name, retry: { limit, delayMs, maxDelayMs }, concurrency, timeoutMs: timeoutSeconds * 1000, handler, idOf, check: payloadCheck(payload, { allErrors: false }) }
 }
 
 /** How long to wait after an attempt, in milliseconds. */

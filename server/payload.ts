@@ -1,24 +1,23 @@
 import type { TSchema } from 'typebox'
-import { isStorable, isSuspect } from '../../server/storable.ts'
-import { compileSchema, type Fault, type Validate } from '../../server/validator.ts'
-
-const MAX_LENGTH = 1000
+import { isStorable, isSuspect } from './storable.ts'
+import { compileSchema, type Fault, type Validate } from './validator.ts'
 
 /**
- * Checks payloads against a schema: nothing is coerced, no default filled in.
+ * Checks payloads against a schema as the validators of requests do. Nothing is coerced,
+ * no default filled in: what is stored is what was sent.
+ * @param allErrors whether all faults are told: how many there are may be for strangers to choose
  * @returns what gives the faults of a payload in words, or undefined
  */
-export function payloadCheck (schema: TSchema): (payload: unknown) => string | undefined {
-  // Compiled with the first message: many processes never see one.
+export function payloadCheck (schema: TSchema, { allErrors }: { allErrors: boolean }): (payload: unknown) => string | undefined {
+  // Compiled with the first payload: many processes never see one.
   let validate: Validate | undefined
   return payload => {
-    // The first fault alone: how many there are is for strangers to choose.
-    validate ??= compileSchema(schema, { allErrors: false })
-    return validate(payload) ? unstorable(payload) : (validate.errors ?? []).map(inWords).join('; ').slice(0, MAX_LENGTH)
+    validate ??= compileSchema(schema, { allErrors })
+    return validate(payload) ? unstorable(payload) : (validate.errors ?? []).map(inWords).join('; ').slice(0, 1000)
   }
 }
 
-/** What PostgreSQL could not hold would fail each attempt. */
+/** The database would refuse such text with an error of its own, and the transaction with it. */
 function unstorable (payload: unknown): string | undefined {
   if (!isSuspect(JSON.stringify(payload))) return undefined
   let place: string | undefined
