@@ -1,7 +1,7 @@
 // Tries recipes as a fork would: `node kit/recipe-check.ts [NAME …] [--one] [--full]`, NAME a recipe or `together`, which is
 // all that go together. In a clone of what is committed: add, lint, types, nothing unused, tests, remove; then the clone must
 // be as it was, to the byte. A concern of the kit is removed first, and added then; what it needs, or what needs it, goes
-// with it. --one takes one of them, another with each commit; --full runs all tests and not only those that it brings or
+// with it. --one takes one recipe, another with each commit; --full runs all tests and not only those that it brings or
 // changes and those that look at every route.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -18,7 +18,7 @@ const root = join(import.meta.dirname, '..')
 const options = process.argv.slice(2)
 const isFull = options.includes('--full')
 const given = options.filter(option => !option.startsWith('--'))
-const all = given.length > 0 ? given : [...recipeNames(root), TOGETHER]
+const all = given.length > 0 ? given : [...recipeNames(root), ...options.includes('--one') ? [] : [TOGETHER]]
 const turn = Number(execFileSync('git', ['rev-list', '--count', 'HEAD'], { cwd: root, encoding: 'utf8' }))
 const chosen = options.includes('--one') ? all.slice(turn % all.length).slice(0, 1) : all
 
