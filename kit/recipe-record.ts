@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { jsonText } from './json.ts'
 import { GENERATED } from './recipes/carry-out.ts'
 import { readManifest, recipeNames, RecipeError, type RecipeEdit } from './recipes/recipe.ts'
 
@@ -30,7 +31,7 @@ const edits = files.flatMap(file => {
 const path = join(root, 'recipes', name, 'recipe.json')
 const content = JSON.parse(readFileSync(path, 'utf8')) as { edits?: RecipeEdit[] }
 const kept = (content.edits ?? []).filter(edit => 'anchor' in edit || LEFT_OUT.includes(edit.file))
-writeFileSync(path, `${JSON.stringify({ ...content, edits: [...edits, ...kept] }, null, 2)}\n`)
+writeFileSync(path, jsonText({ ...content, edits: [...edits, ...kept] }))
 process.stdout.write(`${edits.length} edits in ${files.length} files\n`)
 
 /** What git says was changed. The table of the settings in the README is generated. */

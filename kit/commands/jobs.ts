@@ -4,6 +4,7 @@ import { connectionProblem } from '../../prisma/migrate.ts'
 import { CommandError, withDatabaseUrl } from '../database.ts'
 import { withJobAdmin, type JobAdmin, type Outcome } from '../job-admin.ts'
 import { STATES, type ListQuery, type ListedJob } from '../job-list.ts'
+import { jsonText } from '../json.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const MAX_LIMIT = 10_000
@@ -18,7 +19,7 @@ const list = new Command('list')
   .action(async ({ json, ...query }: ListQuery & { json?: boolean }) => {
     await onJobs(async admin => {
       const { jobs, total } = await admin.list(query)
-      process.stdout.write(json ? `${JSON.stringify(jobs, null, 2)}\n` : jobs.length === 0 ? 'No such jobs.\n' : table(jobs))
+      process.stdout.write(json ? jsonText(jobs) : jobs.length === 0 ? 'No such jobs.\n' : table(jobs))
       if (jobs.length < total) process.stderr.write(`${jobs.length} of ${total}: --limit shows more, --state and --queue others.\n`)
     })
   })

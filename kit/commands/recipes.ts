@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { jsonText } from '../json.ts'
 import type { Plan } from '../recipes/plan.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -20,7 +21,7 @@ export const list = new Command('list')
     const recipes = recipeNames(root).map(name => readManifest(root, name)).map(({ name, description, builtIn }) => ({ name, added: present.has(name), builtIn: builtIn !== undefined, description }))
     const width = Math.max(...recipes.map(({ name }) => name.length))
     const text = recipes.map(({ name, added, description }) => `${added ? '*' : ' '} ${name.padEnd(width)}  ${description}\n`).join('')
-    process.stdout.write(json ? `${JSON.stringify(recipes, null, 2)}\n` : `${text}\n* is in this tree\n`)
+    process.stdout.write(json ? jsonText(recipes) : `${text}\n* is in this tree\n`)
   }))
 
 function changing (action: 'add' | 'remove', description: string): Command {
@@ -36,7 +37,7 @@ function changing (action: 'add' | 'remove', description: string): Command {
       const plan = (action === 'add' ? planAdd : planRemove)(root, name)
       if (!plan.isDone && !dryRun) await carryOut(root, plan, text => process.stderr.write(`${text}\n`))
       const { tree, ...report } = plan
-      process.stdout.write(json ? `${JSON.stringify({ ...report, dryRun }, null, 2)}\n` : textOf(plan, dryRun))
+      process.stdout.write(json ? jsonText({ ...report, dryRun }) : textOf(plan, dryRun))
     }))
 }
 
@@ -59,7 +60,7 @@ async function reporting (json: boolean | undefined, run: () => Promise<void>): 
   } catch (error) {
     if ((error as Error).name !== 'RecipeError') throw error
     const { message } = error as Error
-    if (json) process.stdout.write(`${JSON.stringify({ error: message }, null, 2)}\n`)
+    if (json) process.stdout.write(jsonText({ error: message }))
     else process.stderr.write(`${message}\n`)
     process.exitCode = 1
   }

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { jsonText } from '../json.ts'
 import type { Route } from '../route-list.ts'
 
 /** `routes`: who may call what. */
@@ -9,7 +10,7 @@ export const routes = new Command('routes')
     // The whole service: other commands need neither it nor its settings.
     const { routeList } = await import('../route-list.ts')
     const list = await routeList()
-    process.stdout.write(json ? `${JSON.stringify(list, null, 2)}\n` : table(list))
+    process.stdout.write(json ? jsonText(list) : table(list))
   })
 
 /** The routes as columns of text. */

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { jsonText } from '../json.ts'
 import type { PackageChange } from './packages.ts'
 import { RecipeError, type RecipeEdit } from './recipe.ts'
 
@@ -35,7 +36,7 @@ export function readLedger (root: string): Ledger {
 /** The ledger's text; undefined for an empty one, which is no file. */
 export function ledgerText (ledger: Ledger): string | undefined {
   const entries = Object.entries(ledger).sort(([a], [b]) => a < b ? -1 : 1)
-  return entries.length === 0 ? undefined : `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`
+  return entries.length === 0 ? undefined : jsonText(Object.fromEntries(entries))
 }
 
 export function digest (text: string): string {

@@ -1,4 +1,5 @@
 // package.json, as npm writes it.
+import { jsonText } from '../json.ts'
 import { RecipeError, type Recipe } from './recipe.ts'
 import type { Tree } from './tree.ts'
 
@@ -75,5 +76,5 @@ function pick (versions: Versions, filter: (name: string) => boolean): Versions 
 
 function written (content: object, versions: Package): string {
   const sorted = (versions: Versions) => Object.fromEntries(Object.entries(versions).sort(([a], [b]) => a < b ? -1 : 1))
-  return `${JSON.stringify({ ...content, scripts: versions.scripts, dependencies: sorted(versions.dependencies), devDependencies: sorted(versions.devDependencies) }, null, 2)}\n`
+  return jsonText({ ...content, scripts: versions.scripts, dependencies: sorted(versions.dependencies), devDependencies: sorted(versions.devDependencies) })
 }
