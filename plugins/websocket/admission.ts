@@ -10,10 +10,11 @@ type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => 
 
 /**
  * Refuses upgrades that are none, and those that a page of a stranger asks for in the name of its visitor.
- * @param subprotocol what the route speaks
+ * @param subprotocol what the route speaks; without it clients may offer none
  */
-export function admitHandshake (allowedOrigins: string[], subprotocol: string): Hook {
+export function admitHandshake (allowedOrigins: string[], subprotocol?: string): Hook {
   const allowed = new Set(allowedOrigins)
+  const spoken = subprotocol === undefined ? 'This route has no subprotocol: offer none.' : `The subprotocol that this route speaks is ${subprotocol}: offer it, or none.`
   return (request, reply, done) => {
     if (!request.ws) return done()
     // What is not upgraded is the last on its connection: it is no HTTP connection any more.
@@ -24,7 +25,7 @@ export function admitHandshake (allowedOrigins: string[], subprotocol: string): 
     if (hasBody(request)) return void reply.problem(400, 'A request for a WebSocket has no body.')
     const offered = offeredProtocols(request)
     if (offered === undefined) return void reply.problem(400, 'Sec-WebSocket-Protocol is malformed.')
-    if (offered.length > 0 && !offered.includes(subprotocol)) return void reply.problem(400, `The subprotocol that this route speaks is ${subprotocol}: offer it, or none.`)
+    if (offered.length > 0 && (subprotocol === undefined || !offered.includes(subprotocol))) return void reply.problem(400, spoken)
     const { origin } = headers
     if (origin !== undefined && !allowed.has(origin) && !isOwn(origin, request)) return void reply.problem(403, 'Pages of this origin may not connect: see ALLOWED_ORIGINS.')
     done()

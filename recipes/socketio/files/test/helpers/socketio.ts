@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client'
 import type { Test } from 'tap'
-import { until } from './jobs.ts'
+import { until } from './until.ts'
 
 export interface Client {
   socket: Socket
