@@ -30,7 +30,7 @@ function tooComplex (message: string): Error {
  * a document of some lines can spread them billions of times. (That is why it is not one of the libraries, which
  * walk them each time.) Introspection does not count: graphql-js has a limit of its own for it.
  */
-export function sizeOf ({ schema, document, operation, variables }: Operation): Size {
+function sizeOf ({ schema, document, operation, variables }: Operation): Size {
   const fragments = new Map(document.definitions.flatMap(node => node.kind === Kind.FRAGMENT_DEFINITION ? [[node.name.value, node]] : []))
   const measured = new Map<string, Size>()
   const root = schema.getRootType(operation.operation)
