@@ -36,9 +36,9 @@ export function planAdd (root: string, name: string): Plan {
   if (present.has(name)) return { ...plan, isDone: true }
 
   const missing = recipe.requires.filter(other => !present.has(other))
-  if (missing.length > 0) throw new RecipeError(`"${name}" needs ${missing.join(' and ')}: add that first.`)
+  if (missing.length > 0) throw new RecipeError(`"${name}" needs ${missing.join(' and ')}. Add ${missing.join(' and ')} first.`)
   const conflicting = [...present].filter(([other, { conflicts }]) => recipe.conflicts.includes(other) || conflicts.includes(name)).map(([other]) => other)
-  if (conflicting.length > 0) throw new RecipeError(`"${name}" does not go with ${conflicting.join(' and ')}, which this tree has: remove that first.`)
+  if (conflicting.length > 0) throw new RecipeError(`"${name}" does not go with ${conflicting.join(' and ')}, which this tree has. Remove ${conflicting.join(' and ')} first.`)
 
   for (const [path, text] of recipe.files) {
     const [room = ''] = path.split('/')
@@ -54,6 +54,7 @@ export function planAdd (root: string, name: string): Plan {
     tree.write(place, edited(tree.read(place), edit))
     plan.edits.push(nameOf(edit))
   }
+  plan.edits = [...new Set(plan.edits)]
   const { text, change } = withPackages(packagesText(tree), recipe)
   plan.packages = named(change)
   changePackages(tree, text)
@@ -77,7 +78,7 @@ export function planRemove (root: string, name: string): Plan {
   const recipe = recipeNames(root).includes(name) || added === undefined ? readManifest(root, name) : undefined
   if (!present.has(name)) return { ...plan, isDone: true }
   const needing = [...present].filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
-  if (needing.length > 0) throw new RecipeError(`${needing.join(' and ')} ${needing.length > 1 ? 'need' : 'needs'} "${name}": remove that first.`)
+  if (needing.length > 0) throw new RecipeError(`"${name}" can't be removed: ${needing.join(' and ')} ${needing.length > 1 ? 'need' : 'needs'} it. Remove ${needing.join(' and ')} first.`)
   present.delete(name)
 
   const isBuiltIn = recipe?.builtIn !== undefined
@@ -101,6 +102,7 @@ export function planRemove (root: string, name: string): Plan {
       plan.edits.push(nameOf(edit))
     } else plan.left.push(byHand(edit))
   }
+  plan.edits = [...new Set(plan.edits)]
   if (!entry) return plan
   const { gone, others } = handOver(entry.packages, rest, [...present.values()])
   plan.packages = named(gone)

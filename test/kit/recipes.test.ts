@@ -75,7 +75,7 @@ t.test('what does not fit is refused by name, before anything is changed', async
     ['a file to edit that is gone', t => treeWith(t, { edits: [{ file: 'services/other.ts', anchor: 'operations', lines: ['x'] }] }), /services\/other\.ts is not there/],
     ['a folder with another name', t => treeWith(t, {}, { 'recipes/tea/files/routes/tea/index.ts': '' }), /routes\/, which is not there/],
     ['another version of a package', t => treeWith(t, { dependencies: { b: '2.0.0' } }), /needs b 2\.0\.0, and package\.json has 1\.0\.0/],
-    ['a recipe that it needs', t => treeWith(t, { requires: ['water'] }), /needs water: add that first/],
+    ['a recipe that it needs', t => treeWith(t, { requires: ['water'] }), /needs water\. Add water first/],
     ['a recipe.json that is none', t => treeWith(t, {}, { 'recipes/tea/recipe.json': '{' }), /recipe\.json can't be read/],
     ['a recipe.json with an unknown key', t => treeWith(t, { depndencies: {} }), /recipe\.json is not a recipe: .*additional/i],
     ['a version that is a range', t => treeWith(t, { dependencies: { a: '^2.0.0' } }), /recipe\.json is not a recipe: \/dependencies/],
@@ -117,7 +117,7 @@ t.test('what another recipe needs stays until that is removed', async t => {
   add(folder)
   add(folder, 'milk')
   add(folder, 'cup')
-  t.throws(() => planRemove(folder, 'tea'), { message: /milk needs "tea": remove that first/ })
+  t.throws(() => planRemove(folder, 'tea'), { message: /"tea" can't be removed: milk needs it\. Remove milk first/ })
   remove(folder, 'milk')
   remove(folder)
   t.equal(JSON.parse(contents(folder)['package.json'] ?? '').dependencies.a, '2.0.0', 'the cup needs it')
@@ -224,17 +224,20 @@ t.test('the concerns of the kit can all be taken out, and put back, in any order
   const folder = t.testdir()
   const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' }).split('\0')
   for (const file of files.filter(file => file !== '' && existsSync(join(root, file)))) cpSync(join(root, file), join(folder, file))
-  const before = contents(folder)
   const names = recipeNames(root).filter(name => readManifest(root, name).builtIn !== undefined)
+  let order: string[] = []
+  const takeOut = (name: string) => {
+    for (const [other, { requires }] of presentIn(folder)) if (requires.includes(name)) takeOut(other)
+    if (!presentIn(folder).has(name)) return
+    t.same(remove(folder, name).left, [], `${name}, after ${order.join(', ') || 'none'}`)
+    order.push(name)
+  }
+  // Of recipes that were added, the order counts.
+  for (const [name, { isBuiltIn }] of presentIn(folder)) if (!isBuiltIn) takeOut(name)
+  const before = contents(folder)
   const opposite = names.toReversed()
   for (const [outward, back] of [[names, names], [names, opposite], [opposite, names]] as const) {
-    const order: string[] = []
-    const takeOut = (name: string) => {
-      for (const [other, { requires }] of presentIn(folder)) if (requires.includes(name)) takeOut(other)
-      if (!presentIn(folder).has(name)) return
-      t.same(remove(folder, name).left, [], `${name}, after ${order.join(', ') || 'none'}`)
-      order.push(name)
-    }
+    order = []
     for (const name of outward) takeOut(name)
     const putBack = (name: string) => {
       // Those that this tree is without stay out.
@@ -257,7 +260,7 @@ t.test('a concern of the kit is taken out and put back, to the byte', async t =>
   })
   const before = contents(folder)
   add(folder, 'cup')
-  t.throws(() => planRemove(folder, 'milk'), { message: /cup needs "milk": remove that first/ })
+  t.throws(() => planRemove(folder, 'milk'), { message: /"milk" can't be removed: cup needs it\. Remove cup first/ })
   remove(folder, 'cup')
   t.same(contents(folder), before, 'what a concern of the kit needs stays with it')
 
@@ -269,7 +272,7 @@ t.test('a concern of the kit is taken out and put back, to the byte', async t =>
   t.same([without['plugins/milk/cow.ts'], without['docs/milk.md'], without['recipes/milk/files/plugins/milk/cow.ts']], [undefined, undefined, 'two cows\n'])
   t.same(JSON.parse(without['package.json'] ?? '').dependencies, {})
   t.ok(planRemove(folder, 'milk').isDone)
-  t.throws(() => planAdd(folder, 'cup'), { message: /needs milk: add that first/ })
+  t.throws(() => planAdd(folder, 'cup'), { message: /needs milk\. Add milk first/ })
 
   const { 'package.json': _, ...put } = (add(folder, 'milk'), contents(folder))
   const { 'package.json': __, ...had } = before
