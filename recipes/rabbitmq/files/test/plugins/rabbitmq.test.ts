@@ -212,6 +212,11 @@ t.test('an event that no queue is bound for is a warning, once for each type, an
 
 t.test('with RABBITMQ_UNROUTABLE=hold it waits, in order, for a queue', withRabbit, async t => {
   const { client, prefix, lines } = await service(t, { RABBITMQ_UNROUTABLE: 'hold' })
+  // The log has the first reason of an outage alone: not that there is no channel yet.
+  const first = await listen(client, prefix)
+  await record(0)
+  await until(async () => await client.count(first) === 1)
+  await client.channel.deleteQueue(first)
   for (const n of [1, 2]) await record(n)
   await until(() => lines.some(({ msg, err }) => /events can't be handled now/.test(msg) && /No queue of RabbitMQ is bound/.test((err as Error).message)))
   const queue = await listen(client, prefix)
