@@ -45,7 +45,9 @@ function check (folder: string, action: 'add' | 'remove', names: string[]): void
   }
   const kit = (...args: string[]) => run('npm', 'run', '--silent', 'kit', '--', ...args, '--force')
   run('git', 'clone', '-q', root, '.')
-  cpSync(join(root, 'node_modules'), join(folder, 'node_modules'), { recursive: true, verbatimSymlinks: true })
+  for (const installed of ['node_modules', 'kit/checks/node_modules'].filter(path => existsSync(join(root, path)))) {
+    cpSync(join(root, installed), join(folder, installed), { recursive: true, verbatimSymlinks: true })
+  }
   for (const name of names) kit(action, name)
   const changed = names.map(name => readRecipe(root, name)).flatMap(({ files, edits }) => [...files.keys(), ...edits.map(({ file }) => file)])
   const tests = [...changed, ...GENERAL].filter(path => path.endsWith('.test.ts') && existsSync(join(folder, path)))

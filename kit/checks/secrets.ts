@@ -1,8 +1,6 @@
 // Secrets in the files that git knows: secretlint with its recommended rules.
-import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { checkoutFiles } from '../checkout-files.ts'
 import { root, tool, type Check } from './check.ts'
 
 interface Engine { executeOnContent: (file: { content: string, filePath: string }) => Promise<{ ok: boolean, output: string }> }
@@ -22,7 +20,7 @@ async function problems (text: string, file: string): Promise<string[]> {
 
 export default {
   name: 'secrets',
-  files: execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' }).split('\0').filter(file => file !== '' && TEXT.test(file) && existsSync(join(root, file))),
+  files: checkoutFiles(root).filter(file => TEXT.test(file)),
   problems,
   // Made here: written down, they would be found.
   refused: [

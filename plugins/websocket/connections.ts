@@ -1,27 +1,11 @@
 import { PerUser } from '../events/per-user.ts'
-import { closeCodes, type Ending } from './close-codes.ts'
+import { closeCodes } from './close-codes.ts'
+import type { Member } from './member.ts'
 
 const MIN_SWEEP_MS = 50
 const MAX_SWEEP_MS = 1_000
 /** How long clients get to answer that the service says goodbye. */
 const GOODBYE_MS = 1_000
-
-/** What is looked after of a connection, whatever protocol it speaks. */
-export interface Member {
-  peer: { user: { id: string } }
-  /**
-   * Now and then: ends what has had its time, finds out whether the client is there.
-   * @param now of a clock that nobody sets
-   * @param wallTime what the expiry of tokens is held against
-   */
-  check: (now: number, wallTime: number) => void
-  /** Says goodbye. */
-  end: (ending: Ending) => void
-  /** Cuts it off. */
-  terminate: () => void
-  /** It has come to its end; gives what the log says of it. */
-  ended: (code: number) => object
-}
 
 /** The open connections of the process, and the one timer that looks after them all. */
 export class Connections {

@@ -6,9 +6,10 @@ import type { TSchema } from 'typebox'
 import type { WebSocket } from 'ws'
 import { traceOf } from '../../server/trace.ts'
 import { admitConnection, admitHandshake, upgradeRequired } from './admission.ts'
-import { Connection, type Limits, type Shared } from './connection.ts'
-import { Connections, type Member } from './connections.ts'
+import { Connection, type Shared } from './connection.ts'
+import { Connections } from './connections.ts'
 import { Frames } from './frames.ts'
+import type { Limits, Member } from './member.ts'
 import { SUBPROTOCOL } from './messages.ts'
 import { topicFinder, type Topic, type TopicFinder } from './topics.ts'
 
@@ -123,8 +124,7 @@ async function sockets (fastify: FastifyInstance) {
 }
 
 export { closeCodes, protocolCodes, type Ending } from './close-codes.ts'
-export type { Limits } from './connection.ts'
-export type { Member } from './connections.ts'
+export { Member, type Limits } from './member.ts'
 export { clientMessages, replies, serverMessages, SUBPROTOCOL } from './messages.ts'
 export { topicPattern, type Topic } from './topics.ts'
 export default fp(sockets, { name: 'websocket', dependencies: ['config', 'errors', 'auth', 'events', 'shutdown'] })

@@ -10,7 +10,7 @@ const server = process.env.TEST_DATABASE_URL ?? ''
 t.test('two processes on one database', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, async (t) => {
   const DATABASE_URL = await plainDatabase(t, server)
   const folder = copyOfCheckout(t)
-  const env = { DATABASE_URL, OVERLOAD_POOL_WAIT_MS: '0', OVERLOAD_LOOP_DELAY_MS: '0' }
+  const env = { DATABASE_URL }
   // The first migrates and seeds; the second finds it done.
   const first = await startService(t, folder, env)
   const services = [first, await startService(t, folder, env)]

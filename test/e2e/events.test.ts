@@ -17,7 +17,11 @@ async function customer (url: string) {
   const { token: _, ...credentials } = await signUp(url)
   const body = { sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1999, currency: 'EUR' }, stock: 1_000_000 }
   const { body: { id: productId } } = await call(`${url}/products`, { token: admin, body })
-  const order = async (at: string, token: string): Promise<string> => (await call(`${at}/orders`, { token, body: { items: [{ productId, quantity: 1 }] } })).body.id
+  const order = async (at: string, token: string): Promise<string> => {
+    const { status, body } = await call(`${at}/orders`, { token, body: { items: [{ productId, quantity: 1 }] } })
+    if (status !== 201) throw new Error(`no order: ${status} ${body.code}`)
+    return body.id
+  }
   return { credentials, order, admin }
 }
 

@@ -22,7 +22,7 @@ async function pair (t: Test, env: Record<string, string> = {}): Promise<Pair> {
   const DATABASE_URL = await plainDatabase(t, server)
   const folder = copyOfCheckout(t)
   // What a loaded machine would refuse is another test's business.
-  const all = { DATABASE_URL, RATE_LIMIT_MAX: '1000000', OVERLOAD_LOOP_DELAY_MS: '0', OVERLOAD_POOL_WAIT_MS: '0', ...env }
+  const all = { DATABASE_URL, RATE_LIMIT_MAX: '1000000', ...env }
   const a = await startService(t, folder, all)
   const b = await startService(t, folder, all)
   const { url, ready } = await createBalancer(t, [a.url, b.url])

@@ -18,7 +18,7 @@ const MB = 1_000_000
 t.test('requests get 503 at once, the process lives, and goes on when the database is back', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, async t => {
   const proxy = await createProxy(t, await plainDatabase(t, server))
   await proxy.open()
-  const service = await startService(t, copyOfCheckout(t), { DATABASE_URL: proxy.url, METRICS_TOKEN, RATE_LIMIT_MAX: '1000000', OVERLOAD_LOOP_DELAY_MS: '0' })
+  const service = await startService(t, copyOfCheckout(t), { DATABASE_URL: proxy.url, METRICS_TOKEN, RATE_LIMIT_MAX: '1000000', OVERLOAD_POOL_WAIT_MS: '250' })
   const { token } = await signUp(service.url)
   const { body: { items: [product] } } = await call(`${service.url}/products?limit=1`)
 

@@ -1,7 +1,7 @@
 // Carries out a Dockerfile's steps in clean folders, one for each stage's WORKDIR, on this
 // machine's tools. What it does not know it refuses, so that a step is never passed over unseen.
 import { execFile, execFileSync } from 'node:child_process'
-import { constants, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { constants, copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, join, relative } from 'node:path'
@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import type { Ignore } from '@balena/dockerignore'
 import { DockerfileParser, type Copy, type Instruction, type JSONInstruction } from 'dockerfile-ast'
 import type { Test } from 'tap'
+import { checkoutFiles } from '../../kit/checkout-files.ts'
 import { alone } from './process.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -131,9 +132,7 @@ export function toolsOf (bin: string): Record<string, string> {
 }
 
 function contextFiles (): string[] {
-  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
-  const known = [...new Set(files.split('\0'))].filter(file => file !== '' && existsSync(join(root, file)))
-  return ignore().add(readFileSync(join(root, '.dockerignore'), 'utf8')).filter(known)
+  return ignore().add(readFileSync(join(root, '.dockerignore'), 'utf8')).filter(checkoutFiles(root))
 }
 
 function words (step: Instruction): string[] {

@@ -1,13 +1,19 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { cpSync, existsSync, symlinkSync } from 'node:fs'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { cpSync, symlinkSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { checkoutFiles } from '../../kit/checkout-files.ts'
 
 const root = join(import.meta.dirname, '../..')
 const UP_MS = 120_000
 const POLL_MS = 50
+const ANSWER_MS = 10_000
+/** So much of what the service printed stands beside a failed test. */
+const TOLD = 4_000
+/** A busy machine is no reason to refuse a test's requests. */
+const PATIENT = { OVERLOAD_LOOP_DELAY_MS: '0', OVERLOAD_POOL_WAIT_MS: '0' }
 
 /**
  * A copy of the checkout, with nothing that was made in it but the Prisma client; node_modules is shared.
@@ -15,9 +21,7 @@ const POLL_MS = 50
  */
 export function copyOfCheckout (t: Test, { fresh = false }: { fresh?: boolean } = {}): string {
   const folder = t.testdir()
-  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
-  // Git still lists what was deleted and not committed.
-  for (const file of files.split('\0').filter(file => file !== '' && !file.startsWith('test/') && existsSync(join(root, file)))) {
+  for (const file of checkoutFiles(root).filter(file => !file.startsWith('test/'))) {
     cpSync(join(root, file), join(folder, file), { recursive: true })
   }
   if (!fresh) cpSync(join(root, 'prisma/generated'), join(folder, 'prisma/generated'), { recursive: true })
@@ -56,7 +60,7 @@ export async function runKit (words: string[], env: Record<string, string> = {})
 export async function startService (t: Test, cwd: string, env: Record<string, string> = {}, status = 200, script = 'start'): Promise<Service> {
   const port = await freePort()
   const [command, args]: [string, string[]] = script === 'kit/serve' ? [join(cwd, script), []] : ['npm', ['run', script]]
-  const { child, output } = start(cwd, command, args, { PORT: String(port), ...env })
+  const { child, output } = start(cwd, command, args, { PORT: String(port), ...PATIENT, ...env })
   const url = `http://127.0.0.1:${port}`
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     // npm passes signals on, but it can't pass on the one that kills it.
@@ -64,7 +68,10 @@ export async function startService (t: Test, cwd: string, env: Record<string, st
     const code = await ended(child)
     return { code, output: output() }
   }
-  t.teardown(() => stop('SIGKILL'))
+  t.teardown(async () => {
+    const { output } = await stop('SIGKILL')
+    if (!t.passing()) t.comment(output.slice(-TOLD))
+  })
   const deadline = Date.now() + UP_MS
   while (!await answers(`${url}/health/ready`, status)) {
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`npm run ${script} is not ready:\n${output()}`)
@@ -101,7 +108,7 @@ async function ended (child: ChildProcess): Promise<number | null> {
 /** Whether a URL answers with the status. */
 export async function answers (url: string, status: number): Promise<boolean> {
   try {
-    return (await fetch(url)).status === status
+    return (await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS) })).status === status
   } catch {
     return false
   }

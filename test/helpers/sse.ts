@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { PATIENCE_MS } from './until.ts'
 
 /** An event as a client gets it. */
 export interface ServerEvent { event: string, id: string, data: string }
@@ -71,7 +72,10 @@ export async function openEvents (t: Test, url: string, { token, lastEventId, he
     comments: () => comments,
     text: () => text,
     until: async count => {
-      while (events.length < count) await sleep(5)
+      for (let [seen, since] = [-1, 0]; events.length < count; await sleep(5)) {
+        if (events.length > seen) [seen, since] = [events.length, performance.now()]
+        else if (performance.now() - since > PATIENCE_MS) throw new Error(`${events.length} of ${count} events came, and no more: ${text.slice(-500)}`)
+      }
       return events
     },
     close: () => abort.abort()

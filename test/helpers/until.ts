@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const POLL_MS = 25
-const PATIENCE_MS = 60_000
+/** After so long without what is waited for, it will not come. */
+export const PATIENCE_MS = 60_000
 
 /** Waits until a condition holds; how long that takes is not a test's business. */
 export async function until<T> (condition: () => T | Promise<T>): Promise<NonNullable<T>> {

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
+import { checkoutFiles } from '../../kit/checkout-files.ts'
 import { carryOut } from '../../kit/recipes/carry-out.ts'
 import { planAdd, planRemove } from '../../kit/recipes/plan.ts'
 import { presentIn } from '../../kit/recipes/present.ts'
@@ -222,8 +223,7 @@ t.test('each recipe of the kit fits the tree as it is', async t => {
 
 t.test('the concerns of the kit can all be taken out, and put back, in any order', async t => {
   const folder = t.testdir()
-  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' }).split('\0')
-  for (const file of files.filter(file => file !== '' && existsSync(join(root, file)))) cpSync(join(root, file), join(folder, file))
+  for (const file of checkoutFiles(root)) cpSync(join(root, file), join(folder, file))
   const names = recipeNames(root).filter(name => readManifest(root, name).builtIn !== undefined)
   let order: string[] = []
   const takeOut = (name: string) => {

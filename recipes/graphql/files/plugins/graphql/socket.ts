@@ -1,9 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { GraphQLError, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql'
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, makeServer, type Context as SocketContext, type Server, type SubscribePayload } from 'graphql-ws'
-import type { RawData, WebSocket } from 'ws'
-import type { AuthenticatedUser } from '../auth/index.ts'
-import { closeCodes, type Ending, type Limits, type Member, type SocketProtocol } from '../websocket/index.ts'
+import type { WebSocket } from 'ws'
+import { closeCodes, Member, type Limits, type SocketProtocol } from '../websocket/index.ts'
 import type { Call } from './call.ts'
 import { Invalid, type Documents } from './documents.ts'
 import type { Format } from './problems.ts'
@@ -17,9 +16,6 @@ export interface SocketOptions {
   /** What resolvers get of the request that the connection began with. */
   contextOf: (request: FastifyRequest, tooSlow: () => void) => Call
 }
-
-const SECOND = 1000
-const OPEN = 1
 
 /**
  * Subscriptions over a WebSocket, by graphql-transport-ws: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
@@ -53,102 +49,34 @@ export function graphqlSocket ({ schema, documents, format, contextOf }: SocketO
   }
 }
 
-/** One client and its limits, which are those of every WebSocket here. */
-class GraphqlConnection implements Member {
-  readonly peer: { user: AuthenticatedUser }
-  readonly #socket: WebSocket
-  readonly #limits: Limits
-  readonly #route: string
-  readonly #since = performance.now()
-  #ending: Ending | undefined
-  #received = 0
-  #sent = 0
-  #second = 0
-  #inSecond = 0
-  #isAlive = true
-  #nextPing: number
+/** A client that subscribes. */
+class GraphqlConnection extends Member {
+  readonly #log: Call['log']
+  #handle: (text: string) => Promise<void> = async () => {}
 
   constructor (socket: WebSocket, request: FastifyRequest, limits: Limits, server: Server<Extra>, contextOf: SocketOptions['contextOf']) {
-    this.#socket = socket
-    this.#limits = limits
-    this.peer = { user: request.user }
-    this.#route = request.routeOptions.url ?? ''
-    this.#nextPing = this.#since + limits.pingInterval
+    super(socket, { user: request.user, route: request.routeOptions.url ?? '' }, limits)
     const call = contextOf(request, () => this.end(closeCodes.tooSlow))
+    this.#log = call.log
     const closed = server.opened({
       protocol: socket.protocol,
       send: async data => await this.#send(data),
       close: (code, reason) => socket.close(code, reason),
-      onMessage: handle => { socket.on('message', (data: RawData, isBinary) => this.#receive(data, isBinary, handle, call)) }
+      onMessage: handle => { this.#handle = handle }
     }, { call, limits })
-    socket.on('ping', () => this.#count())
-    socket.on('pong', () => {
-      this.#isAlive = true
-      this.#count()
-    })
     socket.once('close', (code, reason) => void Promise.resolve(closed(code, String(reason))).catch(error => call.log.error({ err: error }, 'a subscription did not end well')))
-  }
-
-  check (now: number, wallTime: number): void {
-    if (this.#socket.readyState !== OPEN) return
-    if (this.peer.user.expiresAt <= wallTime) return this.end(closeCodes.tokenExpired)
-    if (now < this.#nextPing) return
-    if (!this.#isAlive) return this.terminate()
-    this.#isAlive = false
-    this.#nextPing = now + this.#limits.pingInterval
-    this.#socket.ping()
-  }
-
-  end (ending: Ending): void {
-    this.#ending ??= ending
-    this.#socket.close(ending.code, ending.reason)
-  }
-
-  terminate (): void {
-    this.#socket.terminate()
-  }
-
-  ended (code: number): object {
-    return {
-      route: this.#route,
-      userId: this.peer.user.id,
-      code: this.#ending?.code ?? code,
-      ...this.#ending === undefined ? {} : { reason: this.#ending.reason },
-      seconds: Math.round((performance.now() - this.#since) / 10) / 100,
-      received: this.#received,
-      sent: this.#sent
-    }
   }
 
   /** Resolves when the message has left: until then the subscription takes its next event no further. */
   async #send (data: string): Promise<void> {
-    if (this.#socket.readyState !== OPEN) return
-    if (this.#socket.bufferedAmount > this.#limits.buffer) return this.end(closeCodes.tooSlow)
-    this.#sent++
     // What can't be sent any more is the end of the connection, which comes as such.
-    await new Promise<void>(resolve => this.#socket.send(data, { binary: false }, () => resolve()))
+    await new Promise<void>(resolve => { if (!this.write(data, resolve)) resolve() })
   }
 
-  #receive (data: RawData, isBinary: boolean, handle: (text: string) => Promise<void>, { log }: Call): void {
-    if (this.#ending !== undefined) return
-    this.#isAlive = true
-    this.#received++
-    if (isBinary) return this.end(closeCodes.binary)
-    if (!this.#count()) return
-    handle(String(data)).catch(error => {
-      log.error({ err: error }, 'a message of a websocket failed')
-      this.#socket.close(CloseCode.InternalServerError, 'internal error')
+  protected override handle (text: string): void {
+    this.#handle(text).catch(error => {
+      this.#log.error({ err: error }, 'a message of a websocket failed')
+      this.socket.close(CloseCode.InternalServerError, 'internal error')
     })
-  }
-
-  #count (): boolean {
-    const second = Math.floor(performance.now() / SECOND)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#inSecond = 0
-    }
-    if (++this.#inSecond <= this.#limits.messagesPerSecond) return true
-    this.end(closeCodes.tooManyMessages)
-    return false
   }
 }

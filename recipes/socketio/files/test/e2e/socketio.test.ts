@@ -35,7 +35,7 @@ async function chat (t: Test, env: Record<string, string>) {
   const key = newPrivateKey()
   const tokenOf = await issuer(key)
   const folder = copyOfCheckout(t)
-  const all = { DATABASE_URL, JWT_PRIVATE_KEY: key, RATE_LIMIT_MAX: '1000000', OVERLOAD_LOOP_DELAY_MS: '0', WS_PING_INTERVAL: '60s', ...env }
+  const all = { DATABASE_URL, JWT_PRIVATE_KEY: key, RATE_LIMIT_MAX: '1000000', WS_PING_INTERVAL: '60s', ...env }
   const services = [await startService(t, folder, all), await startService(t, folder, all)]
   await until(async () => (await Promise.all(services.map(async ({ url }) => await (await fetch(`${url}/metrics`)).text()))).every(text => text.includes('socketio_adapter_up 1')))
 

@@ -102,7 +102,7 @@ async function started (t: Test, settings: (t: Test, folder: string) => Settings
     await prisma.$disconnect()
     await database.close()
   })
-  const service = await startService(t, checkout, { DATABASE_URL: database.url, UPLOAD_MAX_BYTES: String(Math.max(BYTES, 100 * MiB)), RATE_LIMIT_MAX: '1000000', OVERLOAD_LOOP_DELAY_MS: '0', ...await settings(t, folder) }, 200, 'kit/serve')
+  const service = await startService(t, checkout, { DATABASE_URL: database.url, UPLOAD_MAX_BYTES: String(Math.max(BYTES, 100 * MiB)), RATE_LIMIT_MAX: '1000000', ...await settings(t, folder) }, 200, 'kit/serve')
   return { service, prisma, folder, ...await signUp(service.url) }
 }
 
