@@ -1,10 +1,11 @@
 // What adding and removing a recipe changes, worked out before anything is changed.
 import { dirname } from 'node:path'
+import { absentConcerns, asAdded, isOf, ownEdits, placeOf, storedAt } from './concerns.ts'
 import { byHand, edited, nameOf, restored } from './edits.ts'
 import { digest, LEDGER, ledgerText, readLedger, type Entry, type Ledger } from './ledger.ts'
 import { changePackages, packagesText, withoutPackages, withPackages, type PackageChange } from './packages.ts'
 import { packagesOf, presentIn, type Present } from './present.ts'
-import { readManifest, readRecipe, recipeNames, RecipeError, type Manifest } from './recipe.ts'
+import { readManifest, readRecipe, recipeNames, RecipeError } from './recipe.ts'
 import { Tree } from './tree.ts'
 
 /** The changes, what is said of them, and whether npm has something to install or take away. */
@@ -40,16 +41,18 @@ export function planAdd (root: string, name: string): Plan {
   const conflicting = [...present].filter(([other, { conflicts }]) => recipe.conflicts.includes(other) || conflicts.includes(name)).map(([other]) => other)
   if (conflicting.length > 0) throw new RecipeError(`"${name}" does not go with ${conflicting.join(' and ')}, which this tree has. Remove ${conflicting.join(' and ')} first.`)
 
+  const absent = absentConcerns(root, present, name)
   for (const [path, text] of recipe.files) {
     const [room = ''] = path.split('/')
     if (!recipe.builtIn && dirname(path) !== '.' && !tree.has(room)) throw new RecipeError(`"${name}" has files for ${room}/, which is not there. Has it another name here? Copy recipes/${name}/files by hand.`)
     const found = tree.read(path)
     if (found !== undefined) throw new RecipeError(`${path} is there already${found === text ? ', as the recipe has it' : ''}. Move it away first: nothing is overwritten.`)
-    tree.write(path, text)
+    const other = recipe.builtIn ? absent.find(({ builtIn }) => isOf(path, builtIn)) : undefined
+    tree.write(other === undefined ? path : storedAt(other.name, path), text)
     if (recipe.builtIn) tree.write(storedAt(name, path), undefined)
     plan.files.push(path)
   }
-  for (const edit of recipe.edits) {
+  for (const edit of ownEdits(recipe.edits, absent)) {
     const place = placeOf(root, tree, edit.file)
     tree.write(place, edited(tree.read(place), edit))
     plan.edits.push(nameOf(edit))
@@ -92,7 +95,8 @@ export function planRemove (root: string, name: string): Plan {
       plan.files.push(path)
     } else plan.left.push(`${path}: changed since it was added`)
   }
-  for (const edit of entry?.edits.toReversed() ?? []) {
+  const absent = isBuiltIn ? absentConcerns(root, present, name) : []
+  for (const edit of ownEdits(entry?.edits ?? [], absent).toReversed()) {
     const place = placeOf(root, tree, edit.file)
     const found = tree.read(place)
     if (found === undefined) continue
@@ -109,29 +113,6 @@ export function planRemove (root: string, name: string): Plan {
   changePackages(tree, withoutPackages(packagesText(tree), gone))
   tree.write(LEDGER, ledgerText(others))
   return plan
-}
-
-/** A concern of the kit as if it had been added as it is now. */
-function asAdded (tree: Tree, { requires, edits, dependencies, devDependencies, scripts }: Manifest, paths: string[]): Entry {
-  const files = paths.flatMap(path => tree.list(path))
-  return {
-    requires,
-    edits,
-    files: Object.fromEntries(files.map(path => [path, digest(tree.read(path) ?? '')])),
-    needs: packagesOf({ dependencies, devDependencies }),
-    packages: { dependencies, devDependencies, scripts, promoted: {} }
-  }
-}
-
-function storedAt (name: string, path: string): string {
-  return `recipes/${name}/files/${path}`
-}
-
-/** Where a file is: with a concern of the kit that was taken out, if not in its place. */
-function placeOf (root: string, tree: Tree, path: string): string {
-  if (tree.read(path) !== undefined) return path
-  const holder = recipeNames(root).find(name => readManifest(root, name).builtIn !== undefined && tree.read(storedAt(name, path)) !== undefined)
-  return holder === undefined ? path : storedAt(holder, path)
 }
 
 /** Packages that a concern of the kit needs stay; those that another recipe needs are its own from now on. */

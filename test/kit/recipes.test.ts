@@ -281,6 +281,31 @@ t.test('a concern of the kit is taken out and put back, to the byte', async t =>
   t.ok(planAdd(folder, 'milk').isDone)
 })
 
+t.test('what two concerns have in common is there with both alone', async t => {
+  const common = { file: 'services/table.ts', with: ['  a: 1,'], without: ['  a: 0,'] }
+  const folder = treeWith(t, {}, {
+    'recipes/milk/recipe.json': JSON.stringify({ description: 'Milk', builtIn: ['plugins/milk/'], edits: [common] }),
+    'recipes/honey/recipe.json': JSON.stringify({ description: 'Honey', builtIn: ['docs/honey.md', 'plugins/milk/honey.ts'], edits: [{ file: 'plugins/milk/cow.ts', with: ['moo', 'honey'], without: ['moo'] }, common] }),
+    'plugins/milk/cow.ts': 'moo\nhoney\n',
+    'plugins/milk/honey.ts': 'sweet\n',
+    'docs/honey.md': '# Honey\n'
+  })
+  const before = contents(folder)
+  for (const [out, back] of [['milk', 'milk'], ['milk', 'honey'], ['honey', 'milk'], ['honey', 'honey']] as const) {
+    const others = { milk: 'honey', honey: 'milk' } as const
+    t.same(remove(folder, out).left, [])
+    t.match(contents(folder)['services/table.ts'], /a: 0/)
+    t.notOk(existsSync(join(folder, 'plugins/milk/honey.ts')))
+    t.same(remove(folder, others[out]).left, [], `${out} first`)
+    add(folder, back)
+    t.match(contents(folder)['services/table.ts'], /a: 0/, `${back} alone`)
+    t.notOk(existsSync(join(folder, 'plugins/milk/honey.ts')), `${back} alone`)
+    t.equal(existsSync(join(folder, 'plugins/milk/cow.ts')) && readFileSync(join(folder, 'plugins/milk/cow.ts'), 'utf8'), back === 'milk' && 'moo\n')
+    add(folder, others[back])
+    t.same(contents(folder), before, `out ${out} first, back ${back} first`)
+  }
+})
+
 t.test('where the fork has changed what a concern is in, the edit to make is named', async t => {
   const folder = treeWith(t, {}, {
     'recipes/milk/recipe.json': JSON.stringify({ description: 'Milk', builtIn: ['docs/milk.md'], edits: [{ file: 'services/table.ts', with: ['  a: 2,'], without: ['  a: 3,'] }] }),
