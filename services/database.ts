@@ -87,7 +87,10 @@ export function isUniqueViolation (error: unknown): boolean {
   return (error as DatabaseFailure).code === 'P2002'
 }
 
-/** A foreign key was violated: the other row is missing, or still refers to this one. */
+/**
+ * A foreign key was violated: the other row is missing, or still refers to this one.
+ * @public also where the sample, which asks it, is gone
+ */
 export function isForeignKeyViolation (error: unknown): boolean {
   return (error as DatabaseFailure).code === 'P2003'
 }

@@ -18,7 +18,7 @@ export interface Line { answers: Statuses, id?: () => Promise<string>, path?: st
 /** The users that the operations are called as, and a line for each operation. */
 export async function operationsOf (app: FastifyInstance) {
   const [owner, other, admin] = [await registered(app), await registered(app), await asAdmin(app)]
-  const ordered = await newProduct(app, { stock: 1_000_000 })
+  const product = await newProduct(app, { stock: 1_000_000 })
   const credentials = { email: owner.email, password: owner.password }
   const session = async () => ({ refreshToken: (await registered(app)).refreshToken })
   /** The newest session of the owner, begun for the occasion. */
@@ -31,7 +31,7 @@ export async function operationsOf (app: FastifyInstance) {
   const aProduct = async () => (await newProduct(app)).id
   const someProduct = () => ({ sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1, currency: 'EUR' }, stock: 1 })
   const ifMatch = { 'if-match': '*' }
-  const items = () => ({ items: [{ productId: ordered.id, quantity: 1 }] })
+  const items = () => ({ items: [{ productId: product.id, quantity: 1 }] })
   const pending = async () => (await app.inject({ method: 'POST', url: '/orders', headers: bearer(owner.token), payload: items() })).json().id as string
   const paid = async () => {
     const id = await pending()
@@ -46,6 +46,10 @@ export async function operationsOf (app: FastifyInstance) {
     'GET /health/live': { answers: everyone(200) },
     'GET /health/ready': { answers: everyone(200) },
     'GET /metrics': { answers: everyone(200) },
+
+    // Over a real connection: test/plugins/websocket-admission.test.ts.
+    'GET /ws': { answers: signedIn(426) },
+    'POST /ws/tickets': { answers: signedIn(201) },
 
     // recipes: operations
     'GET /openapi.json': { answers: everyone(200) },
@@ -68,24 +72,20 @@ export async function operationsOf (app: FastifyInstance) {
     'PUT /users/me/password': { answers: signedIn(204), payload: () => ({ currentPassword: credentials.password, newPassword: credentials.password }) },
     'PATCH /users/me': { answers: signedIn(200), payload: () => ({ name: 'Renamed' }) },
     'GET /users': { answers: admins(200) },
-
-    'GET /products': { answers: everyone(200) },
-    'GET /products/:id': { answers: everyone(200), id: async () => ordered.id },
-    'POST /products': { answers: admins(201), payload: someProduct },
-    'PATCH /products/:id': { answers: admins(200), id: aProduct, headers: ifMatch, payload: () => ({ stock: 7 }) },
-    'DELETE /products/:id': { answers: admins(204), id: aProduct, headers: ifMatch },
-
-    // Over a real connection: test/plugins/websocket-admission.test.ts.
-    'GET /ws': { answers: signedIn(426) },
-    'POST /ws/tickets': { answers: signedIn(201) },
+    'GET /orders/events': { answers: signedIn(200) },
 
     'GET /orders': { answers: signedIn(200) },
     'POST /orders': { answers: signedIn(201), payload: items },
-    'GET /orders/events': { answers: signedIn(200) },
     'GET /orders/:id': { answers: ownerAndAdmin(200), id: pending },
     'POST /orders/:id/pay': { answers: ownerAndAdmin(200), id: pending },
     'POST /orders/:id/cancel': { answers: ownerAndAdmin(200), id: pending },
-    'POST /orders/:id/ship': { answers: admins(200), id: paid }
+    'POST /orders/:id/ship': { answers: admins(200), id: paid },
+
+    'GET /products': { answers: everyone(200) },
+    'GET /products/:id': { answers: everyone(200), id: async () => product.id },
+    'POST /products': { answers: admins(201), payload: someProduct },
+    'PATCH /products/:id': { answers: admins(200), id: aProduct, headers: ifMatch, payload: () => ({ stock: 7 }) },
+    'DELETE /products/:id': { answers: admins(204), id: aProduct, headers: ifMatch }
   }
 
   return { owner, other, admin, table }

@@ -32,12 +32,12 @@ t.test('the request id ties the problem to the response and the log', async (t) 
 t.test('a domain error becomes the problem of the table, with pointers into the body', async (t) => {
   const app = await buildApp(t, {}, app => {
     app.get('/domain', { config, schema }, async () => {
-      throw new DomainError('OUT_OF_STOCK', 'Only 3 left.', [{ path: '/items/0/quantity', detail: 'is more than 3' }])
+      throw new DomainError('SKU_TAKEN', 'Another has it.', [{ path: '/items/0/sku', detail: 'is taken' }])
     })
   })
   const response = await app.inject('/domain')
   t.equal(response.statusCode, 409)
-  t.match(response.json(), { code: 'OUT_OF_STOCK', detail: 'Only 3 left.', errors: [{ pointer: '#/body/items/0/quantity', detail: 'is more than 3' }] })
+  t.match(response.json(), { code: 'SKU_TAKEN', detail: 'Another has it.', errors: [{ pointer: '#/body/items/0/sku', detail: 'is taken' }] })
 })
 
 t.test('input that does not fit names every place', async (t) => {
