@@ -1,7 +1,7 @@
 // Two processes of the service on one PostgreSQL: what is promised of one holds for both.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { logIn, signUp } from '../helpers/first-order.ts'
+import { logIn, signUp } from '../helpers/accounts.ts'
 import { call, copyOfCheckout, startService, type Service } from '../helpers/process.ts'
 import { plainDatabase } from '../prisma/project.ts'
 

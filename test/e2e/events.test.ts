@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { logIn, signUp } from '../helpers/first-order.ts'
+import { logIn, signUp } from '../helpers/accounts.ts'
 import { call, copyOfCheckout, startService } from '../helpers/process.ts'
 import { openEvents } from '../helpers/sse.ts'
 import { plainDatabase, rows } from '../prisma/project.ts'

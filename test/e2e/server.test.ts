@@ -1,5 +1,5 @@
 import t from 'tap'
-import { firstOrder } from '../helpers/first-order.ts'
+import { firstProduct } from '../helpers/first-product.ts'
 import { until } from '../helpers/until.ts'
 import { newPrivateKey } from '../helpers/keys.ts'
 import { answers, call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
@@ -14,7 +14,7 @@ t.test('npm start on a PostgreSQL server, as a role that may not create database
 
   const first = await startService(t, folder, { DATABASE_URL })
   t.match(first.output(), /Applied migration/)
-  await firstOrder(t, first.url)
+  await firstProduct(t, first.url)
 
   await rows(server, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${new URL(DATABASE_URL).pathname.slice(1)}'`)
   const statuses = new Set<number>()

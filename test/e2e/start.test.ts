@@ -2,31 +2,34 @@ import { writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { firstOrder, logIn } from '../helpers/first-order.ts'
+import { logIn } from '../helpers/accounts.ts'
+import { firstProduct } from '../helpers/first-product.ts'
 import { call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
 
 const folder = copyOfCheckout(t, { fresh: true })
 
-t.test('npm start on a fresh checkout serves a first order, and keeps it', async (t) => {
+t.test('npm start on a fresh checkout serves a first product and a first user, and keeps them', async (t) => {
   const first = await startService(t, folder)
   t.match(first.output(), /Applied migration/)
   t.match(first.output(), new RegExp(`${first.url}/docs`))
   t.match(first.output(), /admin@example\.com/)
-  const { path, credentials } = await firstOrder(t, first.url)
+  const { path, credentials } = await firstProduct(t, first.url)
   t.equal((await first.stop('SIGTERM')).code, 0)
 
   const second = await startService(t, folder)
   t.notMatch(second.output(), /Applied|Installing/, 'nothing is set up again')
-  t.equal((await call(`${second.url}${path}`, { token: await logIn(second.url, credentials) })).body.status, 'paid')
+  t.equal((await call(`${second.url}/users/me`, { token: await logIn(second.url, credentials) })).body.email, credentials.email)
+  t.equal((await call(`${second.url}${path}`)).body.stock, 1)
   t.equal((await second.stop('SIGINT')).code, 0)
 })
 
 t.test('what is committed survives kill -9', async (t) => {
   const first = await startService(t, folder)
-  const { path, credentials } = await firstOrder(t, first.url)
+  const { path, credentials } = await firstProduct(t, first.url)
   await first.stop('SIGKILL')
   const second = await startService(t, folder)
-  t.equal((await call(`${second.url}${path}`, { token: await logIn(second.url, credentials) })).status, 200)
+  t.equal((await call(`${second.url}/users/me`, { token: await logIn(second.url, credentials) })).status, 200)
+  t.equal((await call(`${second.url}${path}`)).body.stock, 1)
   await second.stop()
 })
 
