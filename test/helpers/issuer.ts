@@ -18,7 +18,7 @@ export const foreignUser = '0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11'
 export function issuerKey (kid: string, algorithm: Algorithm = 'EdDSA', rsaBits = 2048): IssuerKey {
   const { publicKey, privateKey } = pair(algorithm, rsaBits)
   const key = String(privateKey.export({ format: 'pem', type: 'pkcs8' }))
-  const claims = { iss: 'https://issuer.example', aud: 'api', sub: foreignUser, scope: 'orders:read', jti: 'j' }
+  const claims = { iss: 'https://issuer.example', aud: 'api', sub: foreignUser, scope: 'users:read', jti: 'j' }
   return {
     jwk: { ...publicKey.export({ format: 'jwk' }), kid, alg: algorithm, use: 'sig' },
     sign: (more = {}, header = {}) => createSigner({ key, algorithm, header: { alg: algorithm, typ: 'at+jwt', kid, ...header }, expiresIn: 60_000 })({ ...claims, ...more })

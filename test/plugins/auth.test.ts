@@ -16,11 +16,11 @@ const pem = (type: 'ed25519' | 'ec') => {
   return String(privateKey.export({ format: 'pem', type: 'pkcs8' }))
 }
 const [first, second, ecKey] = [pem('ed25519'), pem('ed25519'), pem('ec')]
-const user = { id: '0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11', scopes: ['orders:read'] }
+const user = { id: '0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11', scopes: ['users:read'] }
 
 function things (app: FastifyInstance): void {
-  app.get('/things', { config: { scopes: ['orders:read'] }, schema: { hide: true } }, async request => ({ id: request.user.id, scopes: [...request.user.scopes] }))
-  app.post('/things', { config: { scopes: ['orders:read', 'orders:write'] }, schema: { hide: true } }, async () => ({}))
+  app.get('/things', { config: { scopes: ['users:read'] }, schema: { hide: true } }, async request => ({ id: request.user.id, scopes: [...request.user.scopes] }))
+  app.post('/things', { config: { scopes: ['users:read', 'products:write'] }, schema: { hide: true } }, async () => ({}))
   app.get('/any', { config: { scopes: [] }, schema: { hide: true } }, async () => ({}))
 }
 
@@ -40,7 +40,7 @@ t.test('an access token is what RFC 9068 says, and verifies with the published k
     const decode = (part = '') => JSON.parse(Buffer.from(part, 'base64url').toString())
     const { keys } = (await app.inject('/.well-known/jwks.json')).json()
     t.match(decode(header), { alg: keys[0].alg, typ: 'at+jwt', kid: keys[0].kid })
-    t.match(decode(payload), { iss: 'https://issuer.example', aud: 'api', client_id: 'api', sub: user.id, scope: 'orders:read', jti: /.{36}/, iat: Number, exp: Number })
+    t.match(decode(payload), { iss: 'https://issuer.example', aud: 'api', client_id: 'api', sub: user.id, scope: 'users:read', jti: /.{36}/, iat: Number, exp: Number })
     const publicKey = createPublicKey({ key: keys[0], format: 'jwk' })
     const digest = keys[0].alg === 'ES256' ? 'sha256' : null
     t.ok(verify(digest, Buffer.from(`${header}.${payload}`), { key: publicKey, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature ?? '', 'base64url')))
@@ -70,17 +70,17 @@ t.test('without the scope: 403 that names it', async (t) => {
   const app = await buildApp(t, {}, things)
   const response = await app.inject({ method: 'POST', url: '/things', headers: bearer(app.accessTokens.issue(user).accessToken) })
   t.equal(response.statusCode, 403)
-  t.equal(response.headers['www-authenticate'], 'Bearer error="insufficient_scope", scope="orders:read orders:write"')
+  t.equal(response.headers['www-authenticate'], 'Bearer error="insufficient_scope", scope="users:read products:write"')
   t.equal(response.json().code, 'FORBIDDEN')
 })
 
 t.test('the guard comes before the body: who may not call learns nothing of the schema', async (t) => {
   const app = await buildApp(t)
-  const response = await app.inject({ method: 'POST', url: '/orders', payload: 'x', headers: { 'content-type': 'text/plain' } })
+  const response = await app.inject({ method: 'POST', url: '/products', payload: 'x', headers: { 'content-type': 'text/plain' } })
   t.equal(response.statusCode, 401)
 })
 
-const claims = { iss: 'keel', aud: 'keel', sub: user.id, scope: 'orders:read', jti: 'j' }
+const claims = { iss: 'keel', aud: 'keel', sub: user.id, scope: 'users:read', jti: 'j' }
 const [key] = loadKeys(first)
 const seconds = (ahead: number) => Math.floor(Date.now() / 1000) + ahead
 const sign = (payload: object, options: object = {}) =>
@@ -110,7 +110,7 @@ const badTokens: [string, string][] = [
   ['claims that are no object', `Bearer ${signAsIs([])}`],
   ['a token that expired longer ago than clocks differ', `Bearer ${sign({ ...claims, iat: seconds(-600), exp: seconds(-10) }, { expiresIn: undefined })}`],
   ['100 KB of token', `Bearer ${sign({ ...claims, filler: 'x'.repeat(100_000) })}`],
-  ['a scope that is no text', `Bearer ${sign({ ...claims, scope: ['orders:read'] })}`],
+  ['a scope that is no text', `Bearer ${sign({ ...claims, scope: ['users:read'] })}`],
   ['a kid of SQL', `Bearer ${sign(claims, { kid: "' OR '1'='1" })}`],
   ['a kid of a prototype', `Bearer ${sign(claims, { kid: '__proto__' })}`],
   ['a kid of 1000 characters', `Bearer ${sign(claims, { kid: 'k'.repeat(1000) })}`],
@@ -196,8 +196,8 @@ t.test('a route that says nothing of who may call stops the start', async (t) =>
 })
 
 t.test('a scope that no role has stops the start with the route\'s name', async (t) => {
-  const misspelt = (app: FastifyInstance) => void app.get('/misspelt', { config: { scopes: ['orders:read', 'orders:raed'] }, schema: { hide: true } }, async () => ({}))
-  await t.rejects(buildApp(t, {}, misspelt), /no role has the scope orders:raed \(GET \/misspelt\)/)
+  const misspelt = (app: FastifyInstance) => void app.get('/misspelt', { config: { scopes: ['users:read', 'users:raed'] }, schema: { hide: true } }, async () => ({}))
+  await t.rejects(buildApp(t, {}, misspelt), /no role has the scope users:raed \(GET \/misspelt\)/)
 })
 
 t.test('the OpenAPI document says the same as the guard', async (t) => {

@@ -57,8 +57,11 @@ t.test('paths are matched exactly: no trailing slash, no other case, no encoded 
 })
 
 t.test('a parameter of a path is never empty: 404, whatever the method and whoever asks', async (t) => {
-  const app = await buildApp(t)
-  const requests = [['GET', '/products/'], ['HEAD', '/products/'], ['PATCH', '/products/'], ['DELETE', '/products/?x=1'], ['PUT', '/products/'], ['OPTIONS', '/products/'], ['GET', '/orders/'], ['POST', '/orders//pay'], ['GET', '/problems/']] as const
+  const app = await buildApp(t, {}, app => {
+    for (const url of ['/things/:id', '/things/:id/turn']) app.route({ method: ['GET', 'POST'], url, config: { scopes: [] }, schema: { hide: true }, handler: async () => ({}) })
+  })
+  t.equal((await app.inject({ method: 'POST', url: '/things/1/turn' })).statusCode, 401, 'with one the guard is asked')
+  const requests = [['GET', '/products/'], ['HEAD', '/products/'], ['PATCH', '/products/'], ['DELETE', '/products/?x=1'], ['PUT', '/products/'], ['OPTIONS', '/products/'], ['GET', '/things/'], ['POST', '/things//turn'], ['GET', '/problems/']] as const
   for (const [method, url] of requests) {
     const response = await app.inject({ method, url })
     t.equal(response.statusCode, 404, `${method} ${url}`)

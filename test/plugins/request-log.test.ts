@@ -25,8 +25,8 @@ t.test('the line names the signed-in user and the route pattern', async (t) => {
   const { service, lines } = await logged(t)
   const { id, token } = await registered(service)
   lines.length = 0
-  await service.inject({ url: '/orders/0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11', headers: bearer(token) })
-  t.match(lines[0], { route: '/orders/:id', status: 404, userId: id })
+  await service.inject({ method: 'DELETE', url: '/users/me/sessions/0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11', headers: bearer(token) })
+  t.match(lines[0], { route: '/users/me/sessions/:id', status: 404, userId: id })
 })
 
 t.test('a request that no route answers is a line too', async (t) => {

@@ -90,7 +90,7 @@ t.test('a database with tables of somebody else', async (t) => {
 })
 
 t.test('what is wrong with a connection is one line without the password', async (t) => {
-  const url = 'postgresql://shop:s3cret@db.example:6432/orders'
+  const url = 'postgresql://shop:s3cret@db.example:6432/lamps'
   const lines = {
     ECONNREFUSED: 'Can\'t reach the database server at db.example:6432: nothing listens there.',
     ENOTFOUND: 'Can\'t reach the database server at db.example:6432: the host name is unknown.',
@@ -98,7 +98,7 @@ t.test('what is wrong with a connection is one line without the password', async
     ECONNRESET: 'The database server at db.example:6432 closed the connection.',
     '28P01': 'The database server at db.example:6432 refused the password of user "shop".',
     28000: 'The database server at db.example:6432 doesn\'t let user "shop" in (role or pg_hba.conf).',
-    '3D000': 'The database "orders" does not exist at db.example:6432.',
+    '3D000': 'The database "lamps" does not exist at db.example:6432.',
     53300: 'The database server at db.example:6432 has no free connection.',
     '57P03': 'The database server at db.example:6432 is starting up or shutting down.'
   }

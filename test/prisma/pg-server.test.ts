@@ -148,10 +148,10 @@ t.test('a notification is sent with the commit, or not at all', async (t) => {
   const [listener, sender] = await Promise.all([client(t, url), client(t, url)])
   const heard: (string | undefined)[] = []
   listener.on('notification', ({ payload }) => { heard.push(payload) })
-  await listener.query('LISTEN orders')
+  await listener.query('LISTEN changes')
   for (const [payload, end] of [['dropped', 'ROLLBACK'], ['kept', 'COMMIT']] as const) {
     await sender.query('BEGIN')
-    await sender.query('SELECT pg_notify($1, $2)', ['orders', payload])
+    await sender.query('SELECT pg_notify($1, $2)', ['changes', payload])
     await sender.query(end)
   }
   await listener.query('SELECT 1')
