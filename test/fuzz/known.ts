@@ -9,8 +9,16 @@ export function remember (pool: string, ...values: unknown[]): void {
   pools.set(pool, [...pools.get(pool) ?? [], ...values].slice(-KEPT))
 }
 
-/** Something of a pool as it is when the request is made, the latest more often; while it is empty, undefined. */
+/**
+ * Something of a pool as it is when the request is made, the latest more often; while it is empty, undefined. What is
+ * ready for a step of a resource is a pool of its own, `list/step`: now and then it is any other of the list.
+ */
 export function known (pool: string): Arbitrary<unknown> {
+  const [list = '', step] = pool.split('/')
+  return step === undefined ? oneOf(pool) : fc.oneof({ weight: 9, arbitrary: oneOf(pool) }, { weight: 1, arbitrary: oneOf(list) })
+}
+
+function oneOf (pool: string): Arbitrary<unknown> {
   return fc.tuple(fc.nat(KEPT - 1), fc.boolean()).map(([back, latest]) => {
     const values = pools.get(pool) ?? []
     return values.at(-1 - (latest ? back % 3 : back) % Math.max(values.length, 1))
@@ -22,7 +30,7 @@ export function poolFor (path: string, name: string): string | undefined {
   const list = path.split('/')[1] ?? ''
   const step = path.split('/')[3] ?? ''
   switch (name) {
-    case 'id': return { pay: 'orders.pending', cancel: 'orders.pending', ship: 'orders.paid' }[step] ?? list
+    case 'id': return step === '' ? list : `${list}/${step}`
     case 'cursor': return `${list}.cursors`
     case 'email': return path === '/auth/register' ? undefined : 'emails'
     case 'password': return 'passwords'
@@ -55,10 +63,9 @@ function offer (path: string, name: string, value: unknown): void {
 /** Takes what an answer has to offer. */
 export function learn (path: string, answer: unknown): void {
   if (typeof answer !== 'object' || answer === null) return
-  const { id, status, refreshToken, nextCursor } = answer as Record<string, unknown>
+  const { id, refreshToken, nextCursor } = answer as Record<string, unknown>
   const list = path.split('/')[1] ?? ''
   if (typeof id === 'string') remember(list, id)
-  if (typeof id === 'string' && typeof status === 'string') remember(`${list}.${status}`, id)
   if (typeof refreshToken === 'string') remember('refreshTokens', refreshToken)
   if (typeof nextCursor === 'string') remember(`${list}.cursors`, nextCursor)
 }

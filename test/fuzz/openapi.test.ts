@@ -14,7 +14,7 @@ const count = Number(process.env.FUZZ_REQUESTS ?? 500)
 const seed = Number(process.env.FUZZ_SEED ?? randomInt(2 ** 31))
 /** Their success would end the sessions that the others need: test/routes/sessions.test.ts has it. */
 const ENDING = new Set(['endOwnSession', 'changeOwnPassword'])
-/** What is no HTTP when it succeeds: test/routes/ws.test.ts. */
+/** What is no HTTP when it succeeds: test/plugins/websocket-topics.test.ts. */
 const UPGRADES = new Set(['openSocket'])
 /** Requests of each operation that are made ready. */
 const PREPARED = 5

@@ -1,23 +1,32 @@
+import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { Type } from 'typebox'
+import { sendMail } from '../../services/mails.ts'
+import { buildApp } from '../helpers/app.ts'
 import { storedJobs } from '../helpers/jobs.ts'
 import { startMailServer } from '../helpers/smtp.ts'
 import { until } from '../helpers/until.ts'
 
-t.test('a confirmation that the mail server refuses is tried again until it is taken, and comes once', async (t) => {
+t.test('a mail of a job that the mail server refuses is tried again until it is taken, and comes once', async (t) => {
   let refusals = 2
   const server = await startMailServer(t, { onMailFrom: (_address, _session, done) => done(refusals-- > 0 ? Object.assign(new Error('try again later'), { responseCode: 451 }) : undefined) })
-  const app = await buildApp(t, { ROLE: 'all', SMTP_URL: server.url })
-  const user = await registered(app)
-  const { id: productId } = await newProduct(app)
-  const { id } = (await app.inject({ method: 'POST', url: '/orders', headers: bearer(user.token), payload: { items: [{ productId, quantity: 1 }] } })).json()
+  const app = await buildApp(t, { ROLE: 'all', SMTP_URL: server.url }, app => {
+    const { prisma, mailer } = app
+    app.jobs.define({
+      name: 'greet',
+      payload: Type.Object({ recipient: Type.String(), text: Type.String() }),
+      handler: async ({ id, payload, signal }) => { await sendMail({ prisma, mailer, id, signal }, { subject: 'Hello', ...payload }) }
+    })
+  })
+  const [recipient, text] = ['ada@example.com', randomUUID()]
+  await app.jobs.send('greet', { recipient, text })
   const [job] = await until(async () => {
-    const jobs = await storedJobs(app, 'confirm-order')
+    const jobs = await storedJobs(app, 'greet')
     return jobs[0]?.state === 'completed' ? jobs : undefined
   })
   t.equal(job?.retry_count, 2)
   t.equal(server.mails.length, 1)
-  t.match(server.mails[0], new RegExp(`To: ${user.email}`))
-  t.match(server.mails[0], new RegExp(id))
+  t.match(server.mails[0], new RegExp(`To: ${recipient}`))
+  t.match(server.mails[0], new RegExp(text))
   t.match(await app.prisma.mail.findUnique({ where: { id: job?.id ?? '' } }), { sentAt: Date })
 })

@@ -5,6 +5,7 @@ import { type inTransaction } from '../../services/database.ts'
 import { once } from '../../services/idempotency.ts'
 import { placeOrder } from '../../services/orders.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { problemsOf } from '../helpers/config.ts'
 import { storedJobs } from '../helpers/jobs.ts'
 import { until } from '../helpers/until.ts'
 
@@ -19,6 +20,11 @@ const stockOf = async (id: string) => (await app.inject(`/products/${id}`)).json
 t.test('an order has one job that confirms it and one that cancels it when it stays unpaid', async (t) => {
   const { id } = await order()
   for (const queue of ['confirm-order', 'expire-order']) t.equal((await jobsOf(queue, id)).length, 1, queue)
+})
+
+t.test('ORDER_TTL is a second to a year, with its unit', async (t) => {
+  for (const ORDER_TTL of ['30', '500ms', '400d']) t.match(problemsOf({ ORDER_TTL }), [/^ORDER_TTL: /], ORDER_TTL)
+  t.same(problemsOf({ ORDER_TTL: '30m' }), [])
 })
 
 t.test('they carry the trace of the request that sent them, unless that is malformed', async (t) => {

@@ -68,8 +68,9 @@ const bad: [name: string, value: string][] = [
   ['JWT_JWKS_URL', 'issuer.example'], ['JWT_JWKS_URL', 'http://issuer.example/jwks'], ['JWT_JWKS_URL', 'http://localhost.evil.example/'], ['JWT_JWKS_URL', 'https://user:secret@issuer.example/'], ['JWT_JWKS_URL', 'file:///etc/passwd'],
   ['REFRESH_GRACE', '2m'], ['LOGIN_FAILURES_MAX', '0'], ['LOGIN_FAILURES_WINDOW', '1d'],
   ['JWT_PRIVATE_KEY', 'secret'], ['JWT_PRIVATE_KEY', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----'],
-  ['ORDER_TTL', '30'], ['ORDER_TTL', '500ms'], ['ORDER_TTL', '400d'],
-  ['ADMIN_EMAIL', 'admin'], ['ADMIN_PASSWORD', 'short'], ['METRICS_TOKEN', 'short'], ['DOCS', 'yes'], ['ROLE', 'cron'], ['SMTP_URL', 'mail.example'], ['SMTP_URL', 'http://mail.example'], ['MAIL_FROM', 'keel'], ['NODE_ENV', 'staging']
+  ['EVENTS_RETENTION', '30'], ['EVENTS_RETENTION', '500ms'], ['EVENTS_RETENTION', '400d'],
+  ['SMTP_URL', 'mail.example'], ['SMTP_URL', 'http://mail.example'], ['MAIL_FROM', 'nobody'],
+  ['ADMIN_EMAIL', 'admin'], ['ADMIN_PASSWORD', 'short'], ['METRICS_TOKEN', 'short'], ['DOCS', 'yes'], ['ROLE', 'cron'], ['NODE_ENV', 'staging']
 ]
 for (const [name, value] of bad) {
   t.test(`${name}=${value.slice(0, 30).replaceAll('\n', ' ')} is refused by name`, async (t) => {

@@ -344,7 +344,7 @@ t.test('what is declared wrongly stops the start and is named', async (t) => {
     [{ schedule: { cron: '* * * * *' } }, /payload of its schedule does not fit/],
     [{ schedule: { cron: 'every night', payload: { n: 1 } } }, /"bad" has a schedule that can't run/],
     [{ schedule: { cron: '0 3 * * *', timeZone: 'Europe/Atlantis', payload: { n: 1 } } }, /"bad" has a schedule that can't run.*Europe\/Atlantis/],
-    [{ name: 'confirm-order' }, /declared twice/]
+    [{ name: 'clean-up' }, /declared twice/]
   ]
   for (const [definition, said] of bad) {
     const config = await testConfig({ ROLE: 'all' })
