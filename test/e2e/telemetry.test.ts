@@ -1,8 +1,10 @@
 // Traces of a started process: what is exported, what the log and the answers say of it, and what a collector that is away does.
 import { randomBytes } from 'node:crypto'
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { kinds, startCollector } from '../helpers/collector.ts'
-import { logIn } from '../helpers/first-order.ts'
+import { developmentAdmin, logIn } from '../helpers/accounts.ts'
 import { until } from '../helpers/until.ts'
 import { call, copyOfCheckout, freePort, startService } from '../helpers/process.ts'
 import { newSecret, startReceiver } from '../helpers/receiver.ts'
@@ -19,7 +21,8 @@ function linesOf (output: string): Record<string, unknown>[] {
 }
 
 const folder = copyOfCheckout(t)
-const credentials = { email: 'admin@example.com', password: 'keel-development' }
+// What asks the database and sends a job.
+cpSync('test/helpers/reservations.ts', join(folder, 'routes/reservations/index.ts'), { recursive: true })
 
 t.test('npm start with a collector', { timeout: 240_000 }, async t => {
   const collector = await startCollector(t)
@@ -29,42 +32,42 @@ t.test('npm start with a collector', { timeout: 240_000 }, async t => {
     NODE_ENV: 'test',
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
     OTEL_BSP_SCHEDULE_DELAY: '100',
-    OTEL_SERVICE_NAME: 'orders-of-the-test',
+    OTEL_SERVICE_NAME: 'name-of-the-test',
     WEBHOOK_URLS: `${receiver.url}/path-of-the-webhook`,
     WEBHOOK_SECRET: secret
   })
-  const token = await logIn(service.url, credentials)
+  const token = await logIn(service.url, developmentAdmin)
   const product = await call(`${service.url}/products`, { token, body: { sku: 'LAMP', name: 'Lamp', description: '', price: { amount: 1999, currency: 'EUR' }, stock: 5 } })
   const { traceparent, traceId, spanId } = newTrace()
-  const order = await call(`${service.url}/orders`, { token, headers: { traceparent }, body: { items: [{ productId: product.body.id, quantity: 2 }] } })
+  const reservation = await call(`${service.url}/reservations`, { token, headers: { traceparent }, body: { productId: product.body.id, quantity: 2 } })
   const ofTrace = () => collector.spans.filter(span => span.traceId === traceId)
 
   await t.test('a request is a span of its caller\'s trace, with those of Prisma and pg below it', async t => {
-    t.equal(order.status, 201)
+    t.equal(reservation.status, 201)
     const server = await until(() => ofTrace().find(({ kind }) => kind === kinds.server))
-    t.match(server, { name: 'POST /orders', parentSpanId: spanId, attributes: { 'http.route': '/orders', 'http.response.status_code': 201 } })
+    t.match(server, { name: 'POST /reservations', parentSpanId: spanId, attributes: { 'http.route': '/reservations', 'http.response.status_code': 201 } })
     for (const name of [/^prisma:client:operation/, /^pg\.query/]) await until(() => ofTrace().some(span => name.test(span.name)))
     // A parent ends, and is sent, after its children.
     const withoutParent = () => ofTrace().filter(({ parentSpanId }) => !ofTrace().some(({ spanId }) => spanId === parentSpanId))
     await until(() => withoutParent().length === 1)
     t.same(withoutParent(), [server], 'no other span is without its parent')
-    t.match(collector.text(), /orders-of-the-test/, 'OTEL_SERVICE_NAME counts')
+    t.match(collector.text(), /name-of-the-test/, 'OTEL_SERVICE_NAME counts')
   })
 
   await t.test('so is the job that it sends, whose log lines name the trace', async t => {
-    const consumer = await until(() => ofTrace().find(({ name }) => name === 'process confirm-order'))
+    const consumer = await until(() => ofTrace().find(({ name }) => name === 'process note-reservation'))
     const server = ofTrace().find(({ kind }) => kind === kinds.server)
     t.equal(consumer.kind, kinds.consumer)
     t.equal(consumer.parentSpanId, server?.spanId)
-    const done = await until(() => linesOf(service.output()).find(({ msg, queue, traceId: id }) => msg === 'job done' && queue === 'confirm-order' && id === traceId))
-    t.equal(done.requestId, order.headers.get('x-request-id'))
+    const done = await until(() => linesOf(service.output()).find(({ msg, queue, traceId: id }) => msg === 'job done' && queue === 'note-reservation' && id === traceId))
+    t.equal(done.requestId, reservation.headers.get('x-request-id'))
   })
 
   await t.test('so are the line of the request and the body of a problem', async t => {
     const { traceparent, traceId } = newTrace()
-    const problem = await call(`${service.url}/orders/0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11`, { token, headers: { traceparent } })
+    const problem = await call(`${service.url}/products/0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11`, { token, headers: { traceparent } })
     t.match(problem.body, { status: 404, traceId })
-    t.match(await until(() => linesOf(service.output()).find(line => line.traceId === traceId)), { msg: 'request', route: '/orders/:id', status: 404 })
+    t.match(await until(() => linesOf(service.output()).find(line => line.traceId === traceId)), { msg: 'request', route: '/products/:id', status: 404 })
     const span = await until(() => collector.spans.find(span => span.traceId === traceId && span.kind === kinds.server))
     t.equal(span.status, 0, 'what the service refuses is no error of it')
   })
@@ -103,12 +106,12 @@ t.test('npm start with a collector', { timeout: 240_000 }, async t => {
   await t.test('no secret is exported: tokens, passwords, queries, paths of webhooks', async t => {
     const { traceparent, traceId } = newTrace()
     await call(`${service.url}/products?q=query-of-the-test`, { token, headers: { traceparent, cookie: 'cookie-of-the-test=1' } })
-    await call(`${service.url}/auth/login`, { body: { ...credentials, password: 'password-of-the-test' } })
+    await call(`${service.url}/auth/login`, { body: { ...developmentAdmin, password: 'password-of-the-test' } })
     await until(() => collector.spans.some(span => span.traceId === traceId && span.name === 'GET /products'))
     await until(() => collector.spans.some(span => span.name === 'POST /auth/login' && span.attributes['http.response.status_code'] === 401))
     const text = collector.text()
     t.match(text, /url\.path/, 'it is text that can be looked through')
-    for (const hidden of [token, credentials.password, 'password-of-the-test', 'query-of-the-test', 'cookie-of-the-test', 'path-of-the-webhook', secret]) t.notOk(text.includes(hidden), hidden)
+    for (const hidden of [token, developmentAdmin.password, 'password-of-the-test', 'query-of-the-test', 'cookie-of-the-test', 'path-of-the-webhook', secret]) t.notOk(text.includes(hidden), hidden)
   })
 
   await t.test('what has not been sent is sent at the end', async t => {

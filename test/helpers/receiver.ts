@@ -7,7 +7,7 @@ import { Webhook } from 'standardwebhooks'
 export const newSecret = () => `whsec_${randomBytes(32).toString('base64')}`
 
 /** A webhook as it came. `event` is there when its signature and timestamp are right. */
-export interface Received { id: string, headers: Record<string, string>, body: string, event?: { id: string, type: string, at: string, n?: number, orderId?: string } }
+export interface Received { id: string, headers: Record<string, string>, body: string, event?: { id: string, type: string, at: string, n?: number } }
 
 /** A receiver of webhooks that checks them with the library of the specification, and takes each id once. */
 export interface Receiver {

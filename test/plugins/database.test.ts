@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { asAdmin, bearer, buildApp, newProduct, registered, testDatabase } from '../helpers/app.ts'
 import { buildLogged } from '../helpers/log.ts'
 import { createProxy } from '../helpers/proxy.ts'
+import { withReservations } from '../helpers/reservations.ts'
 
 /** A lock needs another session, and the embedded database has one. */
 const skip = process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set'
@@ -23,15 +24,15 @@ async function setting (app: FastifyInstance, name: string): Promise<string | un
 }
 
 t.test('what another session has locked is 503 CONTENTION, and others are answered meanwhile', { skip }, async (t) => {
-  const app = await buildApp(t, { DATABASE_LOCK_TIMEOUT: 300, DATABASE_POOL_MAX: 3 })
-  const { id } = await newProduct(app)
+  const app = await buildApp(t, { DATABASE_LOCK_TIMEOUT: 300, DATABASE_POOL_MAX: 3 }, withReservations)
+  const { id, stock } = await newProduct(app)
   const admin = bearer((await asAdmin(app)).token)
   const headers = bearer((await registered(app)).token)
   await otherSession(t, `SELECT 1 FROM products WHERE id = '${id}' FOR UPDATE`)
   const waiting = [
     app.inject({ method: 'PATCH', url: `/products/${id}`, headers: { ...admin, 'if-match': '*' }, payload: { stock: 1 } }),
     app.inject({ method: 'DELETE', url: `/products/${id}`, headers: { ...admin, 'if-match': '*' } }),
-    ...['a', 'b', 'c'].map(key => app.inject({ method: 'POST', url: '/orders', headers: { ...headers, 'idempotency-key': key }, payload: { items: [{ productId: id, quantity: 1 }] } }))
+    ...['a', 'b', 'c'].map(key => app.inject({ method: 'POST', url: '/reservations', headers: { ...headers, 'idempotency-key': key }, payload: { productId: id, quantity: 1 } }))
   ]
   t.equal((await app.inject(`/products/${id}`)).statusCode, 200, 'with more that wait than there are connections')
   for (const response of await Promise.all(waiting)) {
@@ -39,7 +40,8 @@ t.test('what another session has locked is 503 CONTENTION, and others are answer
     t.equal(response.json().code, 'CONTENTION')
     t.equal(response.headers['retry-after'], '1')
   }
-  t.equal((await app.inject({ url: '/orders', headers })).json().items.length, 0, 'and nothing was done')
+  const done = [(await app.inject(`/products/${id}`)).json().stock, await app.prisma.event.count(), await app.prisma.idempotencyRecord.count()]
+  t.same(done, [stock, 0, 0], 'and nothing was done')
 })
 
 t.test('a statement that takes too long is 503 UNAVAILABLE', { skip }, async (t) => {

@@ -7,6 +7,7 @@ import { applyJobsSchema, jobsSchema, neededVersion } from '../../plugins/jobs/s
 import { bearer, buildApp, newProduct, registered, testDatabase } from '../helpers/app.ts'
 import { storedJobs } from '../helpers/jobs.ts'
 import { createProxy } from '../helpers/proxy.ts'
+import { withReservations } from '../helpers/reservations.ts'
 import { until } from '../helpers/until.ts'
 import { rows } from '../prisma/project.ts'
 
@@ -106,18 +107,17 @@ t.test('a worker whose connections die without a word works on by others', { ski
   await until(() => isReady(app))
 })
 
-t.test('while the database is away for the jobs, an order is refused with 503 and leaves nothing', async (t) => {
-  const app = await buildApp(t)
+t.test('while the database is away for the jobs, what sends one is refused with 503 and leaves nothing', async (t) => {
+  const app = await buildApp(t, {}, withReservations)
   const { token } = await registered(app)
   const { id: productId } = await newProduct(app, { stock: 5 })
   await app.prisma.$executeRaw`ALTER SCHEMA pgboss RENAME TO pgboss_away`
   t.teardown(() => rows(DATABASE_URL, 'ALTER SCHEMA pgboss_away RENAME TO pgboss').catch(() => {}))
-  const order = async () => await app.inject({ method: 'POST', url: '/orders', headers: bearer(token), payload: { items: [{ productId, quantity: 1 }] } })
-  const other = await buildApp(t)
-  t.equal((await other.inject({ method: 'POST', url: '/orders', headers: bearer(token), payload: { items: [{ productId, quantity: 1 }] } })).statusCode, 503)
+  const reserve = async (service: FastifyInstance) => await service.inject({ method: 'POST', url: '/reservations', headers: bearer(token), payload: { productId, quantity: 1 } })
+  t.equal((await reserve(await buildApp(t, {}, withReservations))).statusCode, 503)
   t.equal((await app.inject(`/products/${productId}`)).json().stock, 5)
   await app.prisma.$executeRaw`ALTER SCHEMA pgboss_away RENAME TO pgboss`
-  t.equal((await order()).statusCode, 201)
+  t.equal((await reserve(app)).statusCode, 201)
 })
 
 t.test('without its tables the service serves and is not ready; once they are there it goes on by itself', async (t) => {

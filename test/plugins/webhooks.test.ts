@@ -7,6 +7,7 @@ import { recordEvent } from '../../services/events.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
 import { storedJobs } from '../helpers/jobs.ts'
 import { hold, newSecret, startReceiver, type Receiver } from '../helpers/receiver.ts'
+import { withReservations } from '../helpers/reservations.ts'
 import { until } from '../helpers/until.ts'
 
 const secret = newSecret()
@@ -18,7 +19,7 @@ async function record (app: FastifyInstance, n: number, subject: string = random
 /** A service that posts to a receiver of its own. */
 async function sender (t: Test, config = {}): Promise<{ app: FastifyInstance, receiver: Receiver, queue: string }> {
   const receiver = await startReceiver(t, secret)
-  const app = await buildApp(t, { ROLE: 'all', WEBHOOK_URLS: [receiver.url], WEBHOOK_SECRET: [secret], ...config })
+  const app = await buildApp(t, { ROLE: 'all', WEBHOOK_URLS: [receiver.url], WEBHOOK_SECRET: [secret], ...config }, withReservations)
   const host = new URL(receiver.url).host.replace(':', '-')
   const { name: queue } = await until(async () => (await app.prisma.$queryRaw<{ name: string }[]>`SELECT name FROM pgboss.queue WHERE name LIKE ${`webhook-%${host}`}`)[0])
   return { app, receiver, queue }
@@ -32,30 +33,31 @@ async function hurry (app: FastifyInstance, queue: string): Promise<void> {
 const numbers = (received: Receiver['received']) => received.map(({ event }) => event?.n)
 const reasonOf = async (app: FastifyInstance, queue: string) => await until(async () => (await storedJobs(app, queue)).find(({ output }) => output?.reason)?.output?.reason)
 
-t.test('an order\'s events are posted as they are in the log, signed', async t => {
+t.test('what happens is posted as it is in the log, signed', async t => {
   const { app, receiver } = await sender(t)
-  const product = await newProduct(app)
+  const { id: productId } = await newProduct(app)
   const { token } = await registered(app)
-  const order = await app.inject({ method: 'POST', url: '/orders', headers: bearer(token), payload: { items: [{ productId: product.id, quantity: 1 }] } })
-  await app.inject({ method: 'POST', url: `/orders/${order.json().id}/pay`, headers: bearer(token) })
+  const send = async (path: string) => (await app.inject({ method: 'POST', url: path, headers: bearer(token), payload: { productId, quantity: 2 } })).json()
+  const [made, returned] = [await send('/reservations'), await send('/reservations/returns')]
   await until(() => receiver.accepted.length === 2)
-  t.match(receiver.accepted, [
-    { event: { id: /^\d+$/, type: 'order.created', orderId: order.json().id, at: /Z$/, order: order.json() }, headers: { 'content-type': 'application/json' } },
-    { event: { type: 'order.paid', order: { status: 'paid' } } }
-  ])
+  const { position, at } = await app.prisma.event.findFirstOrThrow({ where: { subject: made.id } })
+  const first = receiver.accepted.find(({ event }) => event?.type === 'reservation.made')
+  t.same(first?.event, { id: String(position), type: 'reservation.made', reservationId: made.id, at: at.toISOString(), reservation: made })
+  t.match(first, { headers: { 'content-type': 'application/json' } })
+  t.match(receiver.accepted.find(({ event }) => event?.type === 'reservation.returned'), { event: { id: /^\d+$/, reservationId: returned.id, reservation: { left: 10 } } })
 })
 
 t.test('its jobs carry the request that caused the event', async t => {
   const { app, receiver, queue } = await sender(t)
-  const product = await newProduct(app)
+  const { id: productId } = await newProduct(app)
   const { token } = await registered(app)
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
-  const headers = (requestId: string) => ({ ...bearer(token), 'x-request-id': requestId, traceparent })
-  const order = await app.inject({ method: 'POST', url: '/orders', headers: headers('that-places'), payload: { items: [{ productId: product.id, quantity: 1 }] } })
-  await app.inject({ method: 'POST', url: `/orders/${order.json().id}/pay`, headers: headers('that-pays') })
+  for (const requestId of ['the-first-request', 'the-second-request']) {
+    await app.inject({ method: 'POST', url: '/reservations', headers: { ...bearer(token), 'x-request-id': requestId, traceparent }, payload: { productId, quantity: 1 } })
+  }
   await until(() => receiver.accepted.length === 2)
   const origins = (await storedJobs(app, queue)).map(({ data }) => data as { requestId?: string, traceparent?: string })
-  t.same(origins.map(({ requestId }) => requestId).sort(), ['that-pays', 'that-places'])
+  t.same(origins.map(({ requestId }) => requestId).sort(), ['the-first-request', 'the-second-request'])
   t.ok(origins.every(origin => origin.traceparent === traceparent))
 })
 
