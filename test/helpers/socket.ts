@@ -1,5 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { Ajv, type ValidateFunction } from 'ajv'
@@ -8,16 +7,15 @@ import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
 import type { Config } from '../../plugins/config/index.ts'
-import { inTransaction } from '../../services/database.ts'
-import { recordEvent } from '../../services/events.ts'
+import { compiledOnce } from '../../server/compiled.ts'
 import { bearer, buildApp } from './app.ts'
 
 /** A message, as it was on the wire. */
-export interface Message { type: string, topic?: string, id?: string, code?: string, detail?: string, reason?: string, event?: { id: string, type: string, orderId: string, at: string, order: { id: string, status: string } } }
+export interface Message { type: string, topic?: string, id?: string, code?: string, detail?: string, reason?: string, event?: { id: string, type: string, at: string, [field: string]: unknown } }
 export interface Closed { code: number, reason: string }
 export interface ConnectOptions { token?: string, protocols?: string[], query?: string, headers?: Record<string, string>, path?: string, pause?: boolean }
 
-/** A client; what it sends and gets is held against asyncapi.json. */
+/** A client; what it sends and gets is held against the AsyncAPI document of the service. */
 export interface Client {
   socket: WebSocket
   /** The headers that opened it. */
@@ -34,29 +32,36 @@ export interface Client {
 
 interface Document { components: { messages: Record<string, { payload: object }> } }
 
-const document = JSON.parse(readFileSync('asyncapi.json', 'utf8')) as Document
-const ajv = new Ajv({ strict: false, allErrors: true })
-formats.default(ajv)
-ajv.addSchema(document, 'asyncapi.json')
-const validators = new Map<string, ValidateFunction>()
+/** The apps of a test file mostly have one and the same document. */
+const compiled = compiledOnce<{ document: Document, ajv: Ajv }>()
 const clientTypes = ['subscribe', 'unsubscribe', 'ack', 'ping']
 
-/** What is wrong with a message by the AsyncAPI document; undefined: nothing. */
-function violation (message: unknown, sender: 'client' | 'service'): string | undefined {
-  const { type } = (message ?? {}) as { type?: string }
-  const names = Object.keys(document.components.messages).filter(name => clientTypes.includes(name) === (sender === 'client') && (name === type || name.includes(`.${type}.`)))
-  const faults = names.map(name => {
-    const validate = validators.get(name) ?? ajv.compile({ $ref: `asyncapi.json#/components/messages/${name}/payload` })
-    validators.set(name, validate)
-    return validate(message) ? undefined : ajv.errorsText(validate.errors)
+/** What says what is wrong with a message by the AsyncAPI document of a service; undefined: nothing. */
+function violationsOf (app: FastifyInstance): (message: unknown, sender: 'client' | 'service') => string | undefined {
+  const { document, ajv } = compiled(app.asyncapi(), '', () => {
+    const ajv = new Ajv({ strict: false, allErrors: true })
+    formats.default(ajv)
+    const document = app.asyncapi() as Document
+    ajv.addSchema(document, 'asyncapi.json')
+    return { document, ajv }
   })
-  if (names.length === 0) return `there is no message of the type ${type}`
-  return faults.includes(undefined) ? undefined : faults.join('; or ')
+  const messages = Object.keys(document.components.messages)
+  return (message, sender) => {
+    const { type } = (message ?? {}) as { type?: string }
+    const names = messages.filter(name => clientTypes.includes(name) === (sender === 'client') && (name === type || name.includes(`.${type}.`)))
+    const faults = names.map(name => {
+      const reference = `asyncapi.json#/components/messages/${name}/payload`
+      const validate: ValidateFunction = ajv.getSchema(reference) ?? ajv.compile({ $ref: reference })
+      return validate(message) ? undefined : ajv.errorsText(validate.errors)
+    })
+    if (names.length === 0) return `there is no message of the type ${type}`
+    return faults.includes(undefined) ? undefined : faults.join('; or ')
+  }
 }
 
 /** The service, on a port of its own. */
-export async function listening (t: Test, overrides: Partial<Config> = {}): Promise<FastifyInstance> {
-  const app = await buildApp(t, overrides)
+export async function listening (t: Test, overrides: Partial<Config> = {}, extend?: (fastify: FastifyInstance) => void): Promise<FastifyInstance> {
+  const app = await buildApp(t, overrides, extend)
   await app.listen({ port: 0, host: '127.0.0.1' })
   return app
 }
@@ -69,6 +74,7 @@ export function portOf (app: FastifyInstance): number {
 export async function open (t: Test, app: FastifyInstance, options: ConnectOptions = {}): Promise<Client> {
   const { token, protocols = ['keel.v1'], query = '', path = '/ws' } = options
   const headers = { ...token === undefined ? {} : bearer(token), ...options.headers }
+  const violation = violationsOf(app)
   const socket = new WebSocket(`ws://127.0.0.1:${portOf(app)}${path}${query}`, protocols, { headers })
   t.teardown(() => socket.terminate())
   const messages: Message[] = []
@@ -77,7 +83,7 @@ export async function open (t: Test, app: FastifyInstance, options: ConnectOptio
   socket.on('message', (data, isBinary) => {
     const message = JSON.parse(String(data)) as Message
     const fault = isBinary ? 'it is binary' : violation(message, 'service')
-    if (fault !== undefined) t.fail(`not as asyncapi.json says: ${fault}: ${String(data).slice(0, 200)}`)
+    if (fault !== undefined) t.fail(`not as the AsyncAPI document says: ${fault}: ${String(data).slice(0, 200)}`)
     messages.push(message)
     const waiter = waiting.shift()
     if (waiter === undefined) return
@@ -102,7 +108,7 @@ export async function open (t: Test, app: FastifyInstance, options: ConnectOptio
     closed,
     send (message) {
       const fault = violation(message, 'client')
-      if (fault !== undefined) t.fail(`not as asyncapi.json says: ${fault}`)
+      if (fault !== undefined) t.fail(`not as the AsyncAPI document says: ${fault}`)
       socket.send(JSON.stringify(message))
     },
     async next () {
@@ -143,26 +149,13 @@ export async function refusal (t: Test, app: FastifyInstance, options: ConnectOp
 }
 
 /** A WebSocket by hand, on a bare socket that reads and answers nothing by itself. */
-export async function openRaw (t: Test, app: FastifyInstance, token: string): Promise<Socket> {
+export async function openRaw (t: Test, app: FastifyInstance, token: string, path = '/ws'): Promise<Socket> {
   const socket = connect(portOf(app), '127.0.0.1')
   t.teardown(() => socket.destroy())
-  socket.write(`GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\nAuthorization: Bearer ${token}\r\n\r\n`)
   const answer = await new Promise<string>(resolve => socket.once('data', chunk => resolve(String(chunk))))
   if (!answer.startsWith('HTTP/1.1 101')) throw new Error(answer)
   return socket
-}
-
-/** Events of one user, some in each transaction; each item makes them 350 bytes longer. */
-export async function recordEvents (app: FastifyInstance, ownerId: string, count: number, items = 1): Promise<void> {
-  const id = randomUUID()
-  const price = { amount: 1999, currency: 'EUR' }
-  const item = { productId: randomUUID(), sku: 'LAMP-1', name: 'x'.repeat(200), quantity: 1, unitPrice: price }
-  const order = { id, status: 'paid', items: Array.from({ length: items }, () => item), total: price, createdAt: new Date(), updatedAt: new Date() }
-  for (let n = 0; n < count; n += 50) {
-    await inTransaction(app.prisma, async tx => {
-      for (let i = n; i < Math.min(n + 50, count); i++) await recordEvent(tx, { type: 'order.paid', subject: id, ownerId, data: { orderId: id, order } })
-    })
-  }
 }
 
 /** A masked text frame of a client, with whatever the payload is. */

@@ -3,8 +3,10 @@ import { text } from 'node:stream/consumers'
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Config } from '../../plugins/config/index.ts'
-import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { withReservations } from '../helpers/reservations.ts'
 import { until } from '../helpers/until.ts'
+import { withReservationStreams } from '../helpers/reservation-streams.ts'
 import { openEvents } from '../helpers/sse.ts'
 import { holdTransaction } from '../helpers/transaction.ts'
 
@@ -115,43 +117,42 @@ t.test('an answered request leaves no timer and no signal behind', async t => {
 })
 
 t.test('an event stream goes on', async t => {
-  const { app } = await service(t, { REQUEST_TIMEOUT_MS: 1_000, SSE_HEARTBEAT: 200 })
+  const app = await buildApp(t, { REQUEST_TIMEOUT_MS: 1_000, SSE_HEARTBEAT: 200 }, withReservationStreams)
   const { token } = await registered(app)
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  const stream = await openEvents(t, `${url}/orders/events`, { token })
+  const stream = await openEvents(t, `${url}/reservations/events`, { token })
   await until(() => stream.comments() >= 8)
   t.equal(stream.response.status, 200)
 })
 
-t.test('an order that is not placed in time leaves nothing behind, also no statement', onServer, async t => {
-  const { app } = await service(t)
+t.test('a transaction that is not done in time leaves nothing behind, also no statement', onServer, async t => {
+  const app = await buildApp(t, {}, withReservations)
   const { token } = await registered(app)
   const { id, stock } = await newProduct(app)
   const release = await held(app, id)
-  const response = await app.inject({ method: 'POST', url: '/orders', headers: { ...bearer(token), 'x-request-timeout-ms': '300' }, payload: { items: [{ productId: id, quantity: 1 }] } })
+  const response = await app.inject({ method: 'POST', url: '/reservations', headers: { ...bearer(token), 'x-request-timeout-ms': '300' }, payload: { productId: id, quantity: 1 } })
   t.equal(response.statusCode, 503)
   const waiting = async () => (await app.prisma.$queryRaw<object[]>`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).length
   await until(async () => await waiting() === 0)
   await release()
-  t.same((await app.inject({ url: '/orders', headers: bearer(token) })).json().items, [])
+  t.equal(await app.prisma.event.count(), 0)
   t.equal((await app.inject(`/products/${id}`)).json().stock, stock)
 })
 
-t.test('an order whose client hangs up meanwhile is not placed', onServer, async t => {
-  const { app } = await service(t)
+t.test('a transaction whose client hangs up meanwhile is not committed', onServer, async t => {
+  const app = await buildApp(t, {}, withReservations)
   const { token } = await registered(app)
   const { id, stock } = await newProduct(app)
   const release = await held(app, id)
   const port = Number(new URL(await app.listen({ port: 0, host: '127.0.0.1' })).port)
-  const body = JSON.stringify({ items: [{ productId: id, quantity: 1 }] })
-  const socket = connect(port, '127.0.0.1', () => socket.write(`POST /orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`))
+  const body = JSON.stringify({ productId: id, quantity: 1 })
+  const socket = connect(port, '127.0.0.1', () => socket.write(`POST /reservations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`))
   const waiting = async () => (await app.prisma.$queryRaw<object[]>`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).length
   await until(async () => await waiting() === 1)
   socket.destroy()
   await until(() => new Promise<boolean>(resolve => app.server.getConnections((_error, count) => resolve(count === 0))))
   await release()
-  const { token: admin } = await asAdmin(app)
   await until(async () => await waiting() === 0)
-  t.same((await app.inject({ url: '/orders', headers: bearer(admin) })).json().items, [])
+  t.equal(await app.prisma.event.count(), 0)
   t.equal((await app.inject(`/products/${id}`)).json().stock, stock)
 })

@@ -13,6 +13,7 @@ import { recordEvent } from '../../services/events.ts'
 import { asAdmin, bearer, buildApp, registered, testConfig, testDatabase } from '../helpers/app.ts'
 import { setClockBack } from '../helpers/clock.ts'
 import { createProxy } from '../helpers/proxy.ts'
+import { withReservationStreams } from '../helpers/reservation-streams.ts'
 import { openEvents } from '../helpers/sse.ts'
 
 const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set' }
@@ -23,16 +24,19 @@ interface Service { app: FastifyInstance, url: string, port: number, admin: stri
 /** The service, listening, with an admin who follows everything. `replies` are those to requests for a stream. */
 async function listening (t: Test, overrides: Partial<Config> = {}): Promise<Service> {
   const replies: FastifyReply[] = []
-  const app = await buildApp(t, overrides, app => app.addHook('onSend', async (request, reply) => {
-    if (request.url.startsWith('/orders/events')) replies.push(reply)
-  }))
+  const app = await buildApp(t, overrides, app => {
+    withReservationStreams(app)
+    app.addHook('onSend', async (request, reply) => {
+      if (request.url.startsWith('/reservations/events')) replies.push(reply)
+    })
+  })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
-  return { app, port, url: `http://127.0.0.1:${port}/orders/events`, admin: (await asAdmin(app)).token, replies }
+  return { app, port, url: `http://127.0.0.1:${port}/reservations/events`, admin: (await asAdmin(app)).token, replies }
 }
 
 /** Writes events in one transaction, each with so many characters. */
-async function record (app: FastifyInstance, count = 1, { size = 10, type = 'order.created', ownerId = undefined as string | undefined } = {}): Promise<void> {
+async function record (app: FastifyInstance, count = 1, { size = 10, type = 'reservation.made', ownerId = undefined as string | undefined } = {}): Promise<void> {
   await inTransaction(app.prisma, async tx => {
     for (let n = 0; n < count; n++) await recordEvent(tx, { type, subject: randomUUID(), ownerId, data: { n, filler: 'x'.repeat(size) } })
   })
@@ -40,7 +44,7 @@ async function record (app: FastifyInstance, count = 1, { size = 10, type = 'ord
 
 /** A client that asks for the stream and does as it is told with the socket. */
 async function socketOf (t: Test, { port }: Service, token: string, { hangUp = false, lines = '' } = {}): Promise<Socket> {
-  const socket = connect(port, '127.0.0.1', () => socket.write(`GET /orders/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n${lines}\r\n`))
+  const socket = connect(port, '127.0.0.1', () => socket.write(`GET /reservations/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n${lines}\r\n`))
   t.teardown(() => socket.destroy())
   socket.on('error', () => {})
   await new Promise(resolve => socket.once('readable', resolve))
@@ -91,17 +95,17 @@ t.test('an event is a block with its type, its place and its data', async t => {
   const client = await openEvents(t, url, { token: admin })
   await record(app)
   const [event] = await client.until(1)
-  t.match(client.text(), new RegExp(`event: order.created\nid: ${event!.id}\ndata: {[^\n]*}\n\n$`))
-  t.match(JSON.parse(event!.data), { id: event!.id, type: 'order.created', n: 0 })
+  t.match(client.text(), new RegExp(`event: reservation.made\nid: ${event!.id}\ndata: {[^\n]*}\n\n$`))
+  t.match(JSON.parse(event!.data), { id: event!.id, type: 'reservation.made', n: 0 })
 })
 
 t.test('a stream has the events of its topic alone', async t => {
   const { app, url, admin } = await listening(t)
   const client = await openEvents(t, url, { token: admin })
-  await record(app, 1, { type: 'orders.other' })
-  await record(app, 1, { type: 'order.paid' })
+  await record(app, 1, { type: 'reservations.other' })
+  await record(app, 1, { type: 'reservation.returned' })
   await client.until(1)
-  t.same(client.events.map(({ event }) => event), ['order.paid'])
+  t.same(client.events.map(({ event }) => event), ['reservation.returned'])
 })
 
 t.test('a heartbeat keeps the position of a client that has nothing to read up to date', async t => {
@@ -145,13 +149,13 @@ t.test('HEAD has the headers of the stream and opens none', async t => {
 
 t.test('HTTP/1.0 gets the stream as it is, without chunks', async t => {
   const { port, app, admin } = await listening(t)
-  const socket = connect(port, '127.0.0.1', () => socket.write(`GET /orders/events HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer ${admin}\r\n\r\n`))
+  const socket = connect(port, '127.0.0.1', () => socket.write(`GET /reservations/events HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer ${admin}\r\n\r\n`))
   let text = ''
   socket.on('data', chunk => { text += String(chunk) })
   await eventually(() => /\r\n\r\nretry: /.test(text))
   await record(app)
-  await eventually(() => text.endsWith('\n\n') && text.includes('event: order.created'))
-  t.match(text, /\n\nid: \d+\n\nevent: order.created\nid: \d+\ndata: {.*}\n\n$/)
+  await eventually(() => text.endsWith('\n\n') && text.includes('event: reservation.made'))
+  t.match(text, /\n\nid: \d+\n\nevent: reservation.made\nid: \d+\ndata: {.*}\n\n$/)
   socket.destroy()
 })
 
@@ -194,7 +198,7 @@ t.test('a slow reader', async t => {
     let text = ''
     slow.on('data', (chunk: Buffer) => { text += chunk.toString('latin1').replaceAll('x', '') })
     slow.resume()
-    await eventually(() => text.split('\nevent: order.created\n').length === 121)
+    await eventually(() => text.split('\nevent: reservation.made\n').length === 121)
     t.pass('and gets all of it')
   })
 
@@ -244,9 +248,12 @@ t.test('shutdown', async t => {
 
   t.test('takes no new streams', async t => {
     const late: { url?: string, answer?: Response } = {}
-    const app = await buildApp(t, {}, app => app.addHook('preClose', async () => {
-      late.answer = await fetch(`${late.url}/orders/events`, { headers: bearer(token) })
-    }))
+    const app = await buildApp(t, {}, app => {
+      withReservationStreams(app)
+      app.addHook('preClose', async () => {
+        late.answer = await fetch(`${late.url}/reservations/events`, { headers: bearer(token) })
+      })
+    })
     const { token } = await registered(app)
     late.url = await app.listen({ port: 0, host: '127.0.0.1' })
     await app.close()
@@ -313,16 +320,17 @@ t.test('a stream is one line of the log, when it has ended, with how long it was
   const options = serverOptions(config)
   const app = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
   await app.register(appPlugin, { config })
+  withReservationStreams(app)
   t.teardown(() => app.close())
-  const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/orders/events`
+  const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/reservations/events`
   const { id, token } = await registered(app)
   const [gone, stays] = [await openEvents(t, url, { token }), await openEvents(t, url, { token })]
   await record(app, 2, { ownerId: id })
   await gone.until(2)
   gone.close()
   await stays.ended
-  await eventually(() => lines.filter(({ route }) => route === '/orders/events').length === 2)
-  t.match(lines.filter(({ route }) => route === '/orders/events'), [
+  await eventually(() => lines.filter(({ route }) => route === '/reservations/events').length === 2)
+  t.match(lines.filter(({ route }) => route === '/reservations/events'), [
     { msg: 'request', status: 200, events: 2, end: 'client', userId: id, durationMs: Number },
     { msg: 'request', status: 200, events: 2, end: 'expired', userId: id }
   ])

@@ -7,10 +7,11 @@ import t, { type Test } from 'tap'
 import service from '../../app.ts'
 import { serverOptions } from '../../server.ts'
 import { bearer, registered, testConfig } from '../helpers/app.ts'
+import { SOCKET, withReservationStreams } from '../helpers/reservation-streams.ts'
 import { listening, open, portOf, refusal } from '../helpers/socket.ts'
 
 const page = 'https://app.example.com'
-const app = await listening(t, { ALLOWED_ORIGINS: [page], WS_CONNECTIONS_MAX: 1000 })
+const app = await listening(t, { ALLOWED_ORIGINS: [page], WS_CONNECTIONS_MAX: 1000 }, withReservationStreams)
 const other = await listening(t)
 const user = await registered(app)
 const { token } = user
@@ -77,14 +78,16 @@ t.test('a ticket', async t => {
   })
 
   t.test('opens as a subprotocol, which is never echoed', async t => {
-    const client = await open(t, app, { protocols: ['keel.v1', `ticket.${await ticketFor()}`] })
-    t.equal(client.headers['sec-websocket-protocol'], 'keel.v1')
-    t.match(await client.ask({ type: 'subscribe', topic: 'orders' }), { type: 'subscribed' })
+    for (const path of ['/ws', SOCKET]) {
+      const client = await open(t, app, { path, protocols: ['keel.v1', `ticket.${await ticketFor()}`] })
+      t.equal(client.headers['sec-websocket-protocol'], 'keel.v1')
+      t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
+    }
   })
 
   t.test('opens from the query', async t => {
-    const client = await open(t, app, { query: `?ticket=${await ticketFor()}` })
-    t.match(await client.ask({ type: 'subscribe', topic: 'orders' }), { type: 'subscribed' })
+    const client = await open(t, app, { path: SOCKET, query: `?ticket=${await ticketFor()}` })
+    t.match(await client.ask({ type: 'subscribe', topic: 'reservations' }), { type: 'subscribed' })
   })
 
   t.test('is good in every process of the service', async t => {
@@ -115,12 +118,16 @@ t.test('a ticket', async t => {
   })
 
   t.test('carries the scopes of the token', async t => {
-    const { accessToken } = app.accessTokens.issue({ id: user.id, scopes: ['products:write'] })
-    const client = await open(t, app, { query: `?ticket=${await ticketFor(accessToken)}` })
-    t.match(await client.ask({ type: 'subscribe', topic: 'orders' }), { type: 'error', code: 'FORBIDDEN' })
+    const asked = async (scopes: string[]) => {
+      const { accessToken } = app.accessTokens.issue({ id: user.id, scopes })
+      const client = await open(t, app, { path: SOCKET, query: `?ticket=${await ticketFor(accessToken)}` })
+      return await client.ask({ type: 'subscribe', topic: 'reservations.all' })
+    }
+    t.match(await asked(['products:write']), { type: 'error', code: 'FORBIDDEN' })
+    t.match(await asked(['products:write', 'users:read']), { type: 'subscribed' })
   })
 
-  for (const garbage of ['', 'x', 'x'.repeat(43), 'x'.repeat(1000), '%00', "'; DROP TABLE orders; --".replaceAll(' ', '%20')]) {
+  for (const garbage of ['', 'x', 'x'.repeat(43), 'x'.repeat(1000), '%00', "'; DROP TABLE users; --".replaceAll(' ', '%20')]) {
     t.test(`"${garbage.slice(0, 50)}" is none`, async t => {
       t.match(await refusal(t, app, { query: `?ticket=${garbage}` }), { status: 401, problem: { code: 'INVALID_TICKET' } })
     })
@@ -143,9 +150,9 @@ t.test('a ticket', async t => {
 
   t.test('opens nothing but the WebSocket', async t => {
     const ticket = await ticketFor()
-    t.equal((await app.inject({ url: `/orders?ticket=${ticket}` })).statusCode, 401)
-    t.equal((await app.inject({ url: '/orders', headers: { 'sec-websocket-protocol': `ticket.${ticket}` } })).statusCode, 401)
-    t.equal((await app.inject({ url: '/orders', headers: bearer(ticket) })).statusCode, 401)
+    t.equal((await app.inject({ url: `/users/me?ticket=${ticket}` })).statusCode, 401)
+    t.equal((await app.inject({ url: '/users/me', headers: { 'sec-websocket-protocol': `ticket.${ticket}` } })).statusCode, 401)
+    t.equal((await app.inject({ url: '/users/me', headers: bearer(ticket) })).statusCode, 401)
     t.equal((await app.inject({ url: `/ws?ticket=${ticket}` })).statusCode, 401, 'nor is it spent on what is no upgrade')
     t.ok(await open(t, app, { query: `?ticket=${ticket}` }))
   })
@@ -190,10 +197,10 @@ t.test('a handshake that is none is refused with a problem', async t => {
 
 t.test('elsewhere a request for an upgrade is answered as any other', async t => {
   t.match(await raw(app, ['GET /health/live HTTP/1.1', ...handshake]), /^HTTP\/1.1 200 [^]*\{"status":"ok"\}/)
-  t.match(await raw(app, ['GET /orders HTTP/1.1', ...handshake]), /^HTTP\/1.1 401 /)
+  t.match(await raw(app, ['GET /users/me HTTP/1.1', ...handshake]), /^HTTP\/1.1 401 /)
   t.match(await raw(app, ['GET /nowhere HTTP/1.1', ...handshake]), /^HTTP\/1.1 404 /)
   t.match(await raw(app, ['GET /%zz HTTP/1.1', ...handshake]), /^HTTP\/1.1 400 /)
-  t.match(await raw(app, [`GET /orders/${'x'.repeat(300)} HTTP/1.1`, ...handshake]), /^HTTP\/1.1 414 /)
+  t.match(await raw(app, [`GET /products/${'x'.repeat(300)} HTTP/1.1`, ...handshake]), /^HTTP\/1.1 414 /)
   t.match(await raw(app, ['POST /auth/login HTTP/1.1', ...handshake, 'Content-Type: application/json', 'Content-Length: 2', '', '{}']), /^HTTP\/1.1 400 /)
   t.match(await raw(app, ['GET /health/live HTTP/1.1', 'Host: x', 'Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__']), /^HTTP\/1.1 200 /)
 })
@@ -219,10 +226,10 @@ t.test('upgrades count as requests of a client address', async t => {
 t.test('with the database away a ticket is 503, a token opens, and topics say so', async t => {
   const away = await lonely(t)
   t.match(await refusal(t, away, { query: `?ticket=${'x'.repeat(43)}` }), { status: 503, headers: { 'retry-after': /^\d+$/ }, problem: { code: 'UNAVAILABLE' } })
-  const { accessToken } = away.accessTokens.issue({ id: user.id, scopes: ['orders:read'] })
-  const client = await open(t, away, { token: accessToken })
-  t.match(await client.ask({ type: 'subscribe', topic: 'orders' }), { type: 'error', code: 'UNAVAILABLE', topic: 'orders' })
-  t.match(await client.ask({ type: 'subscribe', topic: `orders/${user.id}` }), { type: 'error', code: 'UNAVAILABLE' })
+  const { accessToken } = away.accessTokens.issue({ id: user.id, scopes: [] })
+  const client = await open(t, away, { path: SOCKET, token: accessToken })
+  t.match(await client.ask({ type: 'subscribe', topic: 'reservations' }), { type: 'error', code: 'UNAVAILABLE', topic: 'reservations' })
+  t.match(await client.ask({ type: 'subscribe', topic: `reservations/${user.id}` }), { type: 'error', code: 'UNAVAILABLE' })
   t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
 })
 
@@ -250,7 +257,7 @@ t.test('the log says how it went, and no line has a ticket', async t => {
 
 /** A service whose database is away. */
 async function lonely (t: Test): Promise<FastifyInstance> {
-  return await listening(t, { DATABASE_URL: 'postgresql://postgres@127.0.0.1:1/none' })
+  return await listening(t, { DATABASE_URL: 'postgresql://postgres@127.0.0.1:1/none' }, withReservationStreams)
 }
 
 /** Tries until it works. */

@@ -2,10 +2,18 @@
 import type { Socket } from 'node:net'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import type { Config } from '../../plugins/config/index.ts'
 import { registered } from '../helpers/app.ts'
 import { setClockBack } from '../helpers/clock.ts'
-import { frame, listening, open, openRaw, recordEvents } from '../helpers/socket.ts'
+import { SOCKET, recordReservations, withReservationStreams } from '../helpers/reservation-streams.ts'
+import { frame, listening as listeningWith, open as openAt, openRaw as openRawAt, type Client, type ConnectOptions } from '../helpers/socket.ts'
+
+/** The service with topics of the tests' own, and clients of the WebSocket that has them. */
+const listening = async (t: Test, overrides: Partial<Config> = {}): Promise<FastifyInstance> => await listeningWith(t, overrides, withReservationStreams)
+const open = async (t: Test, app: FastifyInstance, options: ConnectOptions): Promise<Client> => await openAt(t, app, { ...options, path: SOCKET })
+const openRaw = async (t: Test, app: FastifyInstance, token: string): Promise<Socket> => await openRawAt(t, app, token, SOCKET)
 
 const app = await listening(t, { WS_CONNECTIONS_MAX: 1000 })
 const user = await registered(app)
@@ -21,7 +29,7 @@ t.test('what is no message of the protocol is answered by an error', async t => 
     ['UNKNOWN_TYPE', '[]'],
     ['UNKNOWN_TYPE', '"ping"'],
     ['UNKNOWN_TYPE', '{}'],
-    ['UNKNOWN_TYPE', '{"type":"publish","topic":"orders"}'],
+    ['UNKNOWN_TYPE', '{"type":"publish","topic":"reservations"}'],
     ['UNKNOWN_TYPE', '{"type":"toString"}'],
     ['UNKNOWN_TYPE', '{"type":"__proto__"}'],
     ['UNKNOWN_TYPE', '{"type":["ping"]}'],
@@ -32,16 +40,16 @@ t.test('what is no message of the protocol is answered by an error', async t => 
     ['INVALID_MESSAGE', '{"type":"subscribe","topic":""}'],
     ['INVALID_MESSAGE', '{"type":"subscribe","topic":"a b"}'],
     ['INVALID_MESSAGE', `{"type":"subscribe","topic":"${'x'.repeat(201)}"}`],
-    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"orders","lastEventId":1}'],
-    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"orders","lastEventId":null}'],
-    ['INVALID_MESSAGE', `{"type":"subscribe","topic":"orders","lastEventId":"${'1'.repeat(65)}"}`],
-    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"orders","window":0}'],
-    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"orders","window":1001}'],
-    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"orders","window":"5"}'],
-    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"orders","lastEventID":"1"}'],
+    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"reservations","lastEventId":1}'],
+    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"reservations","lastEventId":null}'],
+    ['INVALID_MESSAGE', `{"type":"subscribe","topic":"reservations","lastEventId":"${'1'.repeat(65)}"}`],
+    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"reservations","window":0}'],
+    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"reservations","window":1001}'],
+    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"reservations","window":"5"}'],
+    ['INVALID_MESSAGE', '{"type":"subscribe","topic":"reservations","lastEventID":"1"}'],
     ['INVALID_MESSAGE', '{"type":"unsubscribe"}'],
-    ['INVALID_MESSAGE', '{"type":"ack","topic":"orders"}'],
-    ['INVALID_MESSAGE', '{"type":"ack","topic":"orders","id":"x"}'],
+    ['INVALID_MESSAGE', '{"type":"ack","topic":"reservations"}'],
+    ['INVALID_MESSAGE', '{"type":"ack","topic":"reservations","id":"x"}'],
     ['INVALID_MESSAGE', `{"type":"ping","a":${'['.repeat(2000)}${']'.repeat(2000)}}`]
   ] as const) {
     const client = await open(t, app, user)
@@ -123,15 +131,15 @@ t.test('a connection follows a hundred topics and no more', async t => {
   const patient = await listening(t, { WS_MESSAGES_MAX: 1_000_000 })
   const client = await open(t, patient, user)
   // What does not exist makes room again: these are refused one after the other.
-  for (let i = 0; i < 150; i++) t.match(await client.ask(subscribe(`orders/${randomUUID()}`)), { code: 'NOT_FOUND' })
-  for (let i = 0; i < 10_000; i++) client.send(subscribe(`orders/${randomUUID()}`))
+  for (let i = 0; i < 150; i++) t.match(await client.ask(subscribe(`reservations/${randomUUID()}`)), { code: 'NOT_FOUND' })
+  for (let i = 0; i < 10_000; i++) client.send(subscribe(`reservations/${randomUUID()}`))
   const codes = new Map<string, number>()
   for (let i = 0; i < 10_000; i++) {
     const { code = '' } = await client.next()
     codes.set(code, (codes.get(code) ?? 0) + 1)
   }
   t.same([...codes.keys()].sort(), ['NOT_FOUND', 'TOO_MANY_SUBSCRIPTIONS'])
-  t.match(await client.ask(subscribe('orders')), { type: 'subscribed' })
+  t.match(await client.ask(subscribe('reservations')), { type: 'subscribed' })
 })
 
 t.test('a flood', async t => {
@@ -150,7 +158,7 @@ t.test('a flood', async t => {
 
   t.test('of subscriptions of one topic, too', async t => {
     const client = await open(t, app, user)
-    for (let i = 0; i < 1000; i++) client.send(subscribe('orders'))
+    for (let i = 0; i < 1000; i++) client.send(subscribe('reservations'))
     t.match(await client.closed, { code: 1008 })
   })
 })
@@ -182,24 +190,24 @@ t.test('a client that does not read is let go, and nobody waits for it', async t
   const [slow, quick] = [await registered(app), await open(t, app, user)]
   const socket = await openRaw(t, app, slow.token)
   socket.pause()
-  socket.write(frame(JSON.stringify(subscribe('orders'))))
+  socket.write(frame(JSON.stringify(subscribe('reservations'))))
   const before = app.sockets.size
   // The kernel takes some megabytes for it.
-  for (let i = 0; i < 50 && app.sockets.size === before; i++) await recordEvents(app, slow.id, 20, 90)
+  for (let i = 0; i < 50 && app.sockets.size === before; i++) await recordReservations(app, slow.id, 20, 31_500)
   await until(() => app.sockets.size < before)
-  t.match(await quick.ask(subscribe('orders')), { type: 'subscribed' })
-  await recordEvents(app, user.id, 1)
+  t.match(await quick.ask(subscribe('reservations')), { type: 'subscribed' })
+  await recordReservations(app, user.id)
   t.match(await quick.next(), { type: 'event' })
 })
 
 t.test('a client that comes back after megabytes gets them as fast as it reads', async t => {
   const late = await registered(app)
   const first = await open(t, app, late)
-  const { id } = await first.ask(subscribe('orders'))
-  await recordEvents(app, late.id, 520, 30)
+  const { id } = await first.ask(subscribe('reservations'))
+  await recordReservations(app, late.id, 520, 10_500)
   for (const fastify of [app, await listening(t)]) {
     const client = await open(t, fastify, late)
-    await client.ask(subscribe('orders', { lastEventId: id }))
+    await client.ask(subscribe('reservations', { lastEventId: id }))
     const ids: bigint[] = []
     while (ids.length < 520) ids.push(BigInt((await client.next()).event!.id))
     t.ok(ids.every((id, index) => index === 0 || id > ids[index - 1]!))
@@ -208,7 +216,7 @@ t.test('a client that comes back after megabytes gets them as fast as it reads',
 
 t.test('when its token expires the connection is closed with 4401', async t => {
   const short = await listening(t, { ACCESS_TOKEN_TTL: 1000 })
-  const { accessToken: token } = short.accessTokens.issue({ id: user.id, scopes: ['orders:read'] })
+  const { accessToken: token } = short.accessTokens.issue({ id: user.id, scopes: [] })
   const client = await open(t, short, { token })
   t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
   t.match(await client.closed, { code: 4401, reason: 'the access token has expired' })
@@ -217,7 +225,7 @@ t.test('when its token expires the connection is closed with 4401', async t => {
 t.test('a shutdown says 1001 at once and waits for nobody', async t => {
   const stopping = await listening(t)
   const clients = await Promise.all(Array.from({ length: 10 }, () => open(t, stopping, user)))
-  await clients[0]?.ask(subscribe('orders'))
+  await clients[0]?.ask(subscribe('reservations'))
   const deaf = await openRaw(t, stopping, user.token)
   deaf.pause()
   const closing = stopping.close()
@@ -229,7 +237,7 @@ t.test('a shutdown says 1001 at once and waits for nobody', async t => {
 t.test('clients that vanish leave nothing behind', async t => {
   const empty = await listening(t)
   const clients = await Promise.all(Array.from({ length: 20 }, () => open(t, empty, user)))
-  for (const client of clients) await client.ask(subscribe('orders'))
+  for (const client of clients) await client.ask(subscribe('reservations'))
   t.equal(empty.events.subscribers, 20)
   for (const { socket } of clients) socket.terminate()
   await until(() => empty.sockets.size === 0)

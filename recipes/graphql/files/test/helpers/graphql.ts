@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance, type InjectOptions } from 'fastify'
 import type { Test } from 'tap'
 import service from '../../app.ts'
 import type { Config } from '../../plugins/config/index.ts'
 import { serverOptions } from '../../server.ts'
+import { inTransaction } from '../../services/database.ts'
+import { recordEvent } from '../../services/events.ts'
 import { bearer, testConfig } from './app.ts'
 
 export interface Extensions { code: string, status: number, type: string, requestId: string, errors?: { pointer: string, detail: string }[], retryAfter?: number }
@@ -45,4 +48,17 @@ export async function statementsOf (app: FastifyInstance, run: () => Promise<unk
   await run()
   isCounting = false
   return statements
+}
+
+/** Events of one user, some in each transaction; each item makes them 350 bytes longer. */
+export async function recordEvents (app: FastifyInstance, ownerId: string, count: number, items = 1): Promise<void> {
+  const id = randomUUID()
+  const price = { amount: 1999, currency: 'EUR' }
+  const item = { productId: randomUUID(), sku: 'LAMP-1', name: 'x'.repeat(200), quantity: 1, unitPrice: price }
+  const order = { id, status: 'paid', items: Array.from({ length: items }, () => item), total: price, createdAt: new Date(), updatedAt: new Date() }
+  for (let n = 0; n < count; n += 50) {
+    await inTransaction(app.prisma, async tx => {
+      for (let i = n; i < Math.min(n + 50, count); i++) await recordEvent(tx, { type: 'order.paid', subject: id, ownerId, data: { orderId: id, order } })
+    })
+  }
 }

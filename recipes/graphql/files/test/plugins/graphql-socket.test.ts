@@ -11,8 +11,8 @@ import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
 import type { Config } from '../../plugins/config/index.ts'
 import { asAdmin, bearer, newProduct, registered } from '../helpers/app.ts'
-import { buildGraphql } from '../helpers/graphql.ts'
-import { portOf, recordEvents, refusal } from '../helpers/socket.ts'
+import { buildGraphql, recordEvents } from '../helpers/graphql.ts'
+import { portOf, refusal } from '../helpers/socket.ts'
 
 interface Update { __typename: string, id: string, type: string, orderId: string, order: { id: string, status: string, user: { id: string }, items: { product: { stock: number } }[] }, reason: string }
 interface Result { data?: { orderUpdates: Update } | null, errors?: { message: string, extensions: { code: string, status: number } }[] }
