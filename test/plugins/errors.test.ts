@@ -32,12 +32,12 @@ t.test('the request id ties the problem to the response and the log', async (t) 
 t.test('a domain error becomes the problem of the table, with pointers into the body', async (t) => {
   const app = await buildApp(t, {}, app => {
     app.get('/domain', { config, schema }, async () => {
-      throw new DomainError('SKU_TAKEN', 'Another has it.', [{ path: '/items/0/sku', detail: 'is taken' }])
+      throw new DomainError('SKU_TAKEN', 'There is an A-1.', [{ path: '/items/0/sku', detail: 'is taken' }])
     })
   })
   const response = await app.inject('/domain')
   t.equal(response.statusCode, 409)
-  t.match(response.json(), { code: 'SKU_TAKEN', detail: 'Another has it.', errors: [{ pointer: '#/body/items/0/sku', detail: 'is taken' }] })
+  t.match(response.json(), { code: 'SKU_TAKEN', detail: 'There is an A-1.', errors: [{ pointer: '#/body/items/0/sku', detail: 'is taken' }] })
 })
 
 t.test('input that does not fit names every place', async (t) => {

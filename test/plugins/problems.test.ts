@@ -47,12 +47,12 @@ t.test('an unknown code is a 404 problem', async (t) => {
 })
 
 t.test('a browser gets a page with a strict policy, without scripts', async (t) => {
-  for (const url of ['/problems', '/problems/out-of-stock']) {
+  for (const url of ['/problems', '/problems/sku-taken']) {
     const response = await page(url, HTML)
     t.equal(response.headers['content-type'], 'text/html; charset=utf-8')
     t.match(response.headers['content-security-policy'], /^default-src 'none'; style-src 'sha256-[\w+/=]+'; base-uri 'none'/)
     t.match(response.headers.vary, /accept/i)
-    t.match(response.body, /OUT_OF_STOCK/)
+    t.match(response.body, /SKU_TAKEN/)
     t.notMatch(response.body, /<script|https?:/)
   }
 })
