@@ -9,7 +9,8 @@ export type Statuses = [nobody: number, expired: number, other: number, owner: n
 
 const everyone = (status: number): Statuses => [status, status, status, status, status]
 const signedIn = (status: number): Statuses => [401, 401, status, status, status]
-const ownerAndAdmin = (status: number): Statuses => [401, 401, 404, status, status]
+/** @public where the sample is gone, for a resource that people have as their own */
+export const ownerAndAdmin = (status: number): Statuses => [401, 401, 404, status, status]
 const admins = (status: number): Statuses => [401, 401, 403, 403, status]
 
 /** Who may call an operation, and a request that would succeed, made anew for each call: its `id` goes into the path. */
