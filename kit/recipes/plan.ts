@@ -110,6 +110,7 @@ export function planRemove (root: string, name: string): Plan {
   if (!entry) return plan
   const { gone, others } = handOver(entry.packages, rest, [...present.values()])
   plan.packages = named(gone)
+  if (isBuiltIn) plan.next = [`recipes/${name}/README.md says what stays in the database, and what nobody does from now on`]
   changePackages(tree, withoutPackages(packagesText(tree), gone))
   tree.write(LEDGER, ledgerText(others))
   return plan

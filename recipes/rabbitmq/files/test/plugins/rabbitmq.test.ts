@@ -7,7 +7,7 @@ import { loadConfig, type Config } from '../../plugins/config/index.ts'
 import type { Message } from '../../plugins/inbox/index.ts'
 import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
-import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { buildApp, newProduct } from '../helpers/app.ts'
 import { buildLogged } from '../helpers/log.ts'
 import { createProxy } from '../helpers/proxy.ts'
 import { rabbitClient, rabbitUrl, withRabbit, type RabbitClient } from '../helpers/rabbitmq.ts'
@@ -81,22 +81,20 @@ async function consuming (t: Test, handler: Handler = async () => {}, options: o
   return { ...built, prefix, send, effects, outcomes, dead: `${prefix}.numbers.dead` }
 }
 
-t.test('an order\'s events are published as CloudEvents, in order', withRabbit, async t => {
-  const { app, client, prefix } = await service(t)
+t.test('the events of a thing are published as CloudEvents, in order', withRabbit, async t => {
+  const { client, prefix } = await service(t)
   const own = await listen(client, prefix)
-  const product = await newProduct(app)
-  const { token } = await registered(app)
-  const order = await app.inject({ method: 'POST', url: '/orders', headers: { ...bearer(token), traceparent }, payload: { items: [{ productId: product.id, quantity: 1 }] } })
-  await app.inject({ method: 'POST', url: `/orders/${order.json().id}/pay`, headers: bearer(token) })
+  const [id, thing] = [randomUUID(), { name: 'Lamp' }]
+  for (const type of ['thing.made', 'thing.sold']) await inTransaction(prisma, tx => recordEvent(tx, { type, subject: id, data: { thingId: id, thing }, origin: { traceparent } }))
   await until(async () => await client.count(own) === 2)
   const messages = await client.drain(own)
-  t.same(messages.map(({ fields }) => fields.routingKey), ['order.created', 'order.paid'])
+  t.same(messages.map(({ fields }) => fields.routingKey), ['thing.made', 'thing.sold'])
   const { properties, content } = messages[0]!
   const body = JSON.parse(String(content))
-  t.match(body, { type: 'order.created', orderId: order.json().id, order: order.json() })
-  t.match(properties, { contentType: 'application/json', deliveryMode: 2, type: 'order.created', appId: '/keel', messageId: properties.headers?.['cloudEvents:id'] })
+  t.match(body, { type: 'thing.made', thingId: id, thing })
+  t.match(properties, { contentType: 'application/json', deliveryMode: 2, type: 'thing.made', appId: '/keel', messageId: properties.headers?.['cloudEvents:id'] })
   t.match(properties.headers, {
-    'cloudEvents:specversion': '1.0', 'cloudEvents:type': 'order.created', 'cloudEvents:source': '/keel', 'cloudEvents:subject': order.json().id, 'cloudEvents:time': body.at, 'cloudEvents:traceparent': traceparent, traceparent
+    'cloudEvents:specversion': '1.0', 'cloudEvents:type': 'thing.made', 'cloudEvents:source': '/keel', 'cloudEvents:subject': id, 'cloudEvents:time': body.at, 'cloudEvents:traceparent': traceparent, traceparent
   })
 })
 

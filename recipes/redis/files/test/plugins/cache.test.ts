@@ -485,7 +485,7 @@ t.test('a route that says so invalidates before it answers, also when it sends b
     app.put('/calls/:id', { config, schema }, (_request, reply) => { reply.send('') })
     app.put('/fails/:id', { config, schema }, async () => { throw new Error('after the commit') })
     app.put('/late/:id', { config, schema }, async () => { await promise })
-    app.put('/guarded/:id', { config: { ...config, public: false, scopes: ['orders:read'] }, schema }, async () => '')
+    app.put('/guarded/:id', { config: { ...config, public: false, scopes: ['users:read'] }, schema }, async () => '')
   })
   await connected(app)
   const cache = app.cache.define(things)
