@@ -36,7 +36,8 @@ async function app (fastify: FastifyInstance, { config }: { config?: Config }) {
   fastify.addHook('onRoute', ({ method, url }) => {
     if (!closed && method !== 'OPTIONS') throw new Error(`${String(method)} ${url}: plugins with routes belong in plugins/endpoints`)
   })
-  await fastify.register(autoload, { dir, ignoreFilter: /\/endpoints\//, options: { ...service, config } })
+  // What lies deeper belongs to a plugin.
+  await fastify.register(autoload, { dir, maxDepth: 1, ignoreFilter: /\/endpoints\//, options: { ...service, config } })
   closed = true
   const isWorker = fastify.config.ROLE === 'worker'
   await fastify.register(autoload, { dir: join(dir, 'endpoints'), ...isWorker ? { matchFilter: OF_WORKERS } : {}, options: { ...service, config } })

@@ -8,7 +8,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import app from '../app.ts'
 import { loadConfig } from '../plugins/config/index.ts'
-import { applyJobsSchema } from '../plugins/jobs/schema.ts'
+import { driver } from '../plugins/jobs/chosen.ts'
 import { createEphemeral } from '../prisma/engine/embedded.ts'
 import { applyMigrations } from '../prisma/migrate.ts'
 import { serverOptions } from '../server.ts'
@@ -20,7 +20,7 @@ const LATENCIES = 200
 const embedded = process.env.BENCH_DATABASE_URL ? undefined : await createEphemeral()
 const DATABASE_URL = process.env.BENCH_DATABASE_URL ?? embedded?.url ?? ''
 await applyMigrations(DATABASE_URL)
-await applyJobsSchema(DATABASE_URL)
+await driver.storage.apply(DATABASE_URL)
 
 let started = 0
 let firstAt = 0

@@ -7,7 +7,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
 import { ConfigError, loadConfig, type Config } from '../plugins/config/index.ts'
-import { applyJobsSchema, jobsSchema, jobsSchemaState, neededVersion } from '../plugins/jobs/schema.ts'
+import { driver } from '../plugins/jobs/chosen.ts'
 import { DataDirError, embeddedUrl, openEmbedded } from '../prisma/engine/embedded.ts'
 import { SET_UP_MARK } from '../prisma/engine/owner.ts'
 import { MigrationError, applyMigrations, connectionProblem, migrationStatus } from '../prisma/migrate.ts'
@@ -57,7 +57,7 @@ async function setUpServer (url: string, config: Config): Promise<void> {
   const { pending, failed, seeded, jobs } = await withClient(url, async client => {
     const query = async (sql: string) => (await client.query<Record<string, unknown>>(sql)).rows
     const status = await migrationStatus(query)
-    return { ...status, jobs: await jobsSchemaState(query, jobsSchema(url)), seeded: status.pending.length + status.failed.length === 0 && (await query('SELECT 1 FROM users LIMIT 1')).length > 0 }
+    return { ...status, jobs: await driver.storage.state(query, url), seeded: status.pending.length + status.failed.length === 0 && (await query('SELECT 1 FROM users LIMIT 1')).length > 0 }
   })
   if (pending.length > 0 || failed.length > 0) report(await applyMigrations(url))
   if (jobs === 'missing' || jobs === 'old') await applyJobs(url)
@@ -115,7 +115,7 @@ async function withClient<T> (url: string, use: (client: pg.Client) => Promise<T
 
 async function applyJobs (url: string): Promise<void> {
   try {
-    if (await applyJobsSchema(url)) process.stderr.write('Applied the tables of the jobs\n')
+    if (await driver.storage.apply(url)) process.stderr.write('Applied the tables of the jobs\n')
   } catch (error) {
     throw new SetUpError(`The tables of the jobs could not be made: ${(error as Error).message}`)
   }
@@ -123,7 +123,7 @@ async function applyJobs (url: string): Promise<void> {
 
 /** Changes when a migration, the version of the jobs' tables or the seed does. */
 function fingerprint (): string {
-  const hash = createHash('sha256').update(`jobs ${neededVersion()}`)
+  const hash = createHash('sha256').update(`jobs ${driver.storage.version()}`)
   for (const name of readdirSync(join(root, 'prisma/migrations')).sort()) hash.update(name)
   return hash.update(readFileSync(join(root, 'prisma/seed.ts'))).digest('hex')
 }

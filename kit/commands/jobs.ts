@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { STATES, type JobAdmin, type ListQuery, type ListedJob, type Outcome } from '../../plugins/jobs/admin.ts'
+import { driver } from '../../plugins/jobs/chosen.ts'
 import { DataDirError } from '../../prisma/engine/embedded.ts'
 import { connectionProblem } from '../../prisma/migrate.ts'
-import { CommandError, withDatabaseUrl } from '../database.ts'
-import { withJobAdmin, type JobAdmin, type Outcome } from '../job-admin.ts'
-import { STATES, type ListQuery, type ListedJob } from '../job-list.ts'
+import { CommandError, setting, withDatabaseUrl } from '../database.ts'
 import { jsonText } from '../json.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -57,7 +57,7 @@ for (const command of [list, retry, cancel, drop]) jobs.addCommand(command)
 async function onJobs (use: (admin: JobAdmin) => Promise<void>): Promise<void> {
   try {
     await withDatabaseUrl(async url => {
-      await withJobAdmin(url, use).catch(error => {
+      await driver.admin({ databaseUrl: url, setting }, use).catch(error => {
         // Its words may be anything, such as a queue's name.
         if (error instanceof CommandError) throw error
         throw new CommandError(connectionProblem(error, url) ?? said(error), { cause: error })

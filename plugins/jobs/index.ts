@@ -3,18 +3,14 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Origin } from '../../server/trace.ts'
 import { within } from '../../server/within.ts'
-import { createConnection } from './connection.ts'
-import { backlog, countQueues } from './counts.ts'
+import { driver } from './chosen.ts'
 import { completeDefinition } from './definition.ts'
-import type { Envelope } from './envelope.ts'
-import { checkSchedules, syncQueues, syncSchedules } from './queues.ts'
 import { createRunner } from './runner.ts'
-import { jobsSchema, jobsSchemaState } from './schema.ts'
 import { InvalidPayloadError, JobsUnavailableError, type Job, type JobSender, type Jobs, type SendOptions } from './types.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Background jobs, on pg-boss in the service's own database. */
+    /** Background jobs. */
     jobs: Jobs
   }
 }
@@ -26,45 +22,26 @@ const HAND_BACK_MS = 2_000
 /** Sends jobs, and unless ROLE is `web` runs them. */
 async function jobs (fastify: FastifyInstance) {
   const { config, log, prisma, databaseUrl, probeDatabase, shutdown } = fastify
-  const schema = jobsSchema(databaseUrl)
   const works = config.ROLE !== 'web'
   const defined = new Map<string, Job>()
   let ready = false
 
-  const runner = createRunner({ log, schema, sender: senderOf })
-  const connection = createConnection({
-    url: databaseUrl,
-    schema,
-    works,
-    log,
-    prepare: async boss => {
-      await syncQueues(boss, defined.values(), log)
-      if (!works) return
-      await syncSchedules(boss, defined, log)
-      for (const job of defined.values()) await runner.work(boss, job)
-    }
-  })
+  const runner = createRunner({ log, system: driver.name, sender: senderOf })
+  const backend = driver.open({ config, databaseUrl, prisma, probe: probeDatabase, log, works, jobs: defined, run: runner.run })
 
   function senderOf (origin: Origin): JobSender {
     return { send: (name, payload, options) => send(origin, name, payload, options) }
   }
 
-  async function send (origin: Origin, name: string, payload: object, { tx, startAfter, id = randomUUID(), ...rest }: SendOptions = {}): Promise<string | null> {
+  async function send (origin: Origin, name: string, payload: object, { tx, ...options }: SendOptions = {}): Promise<string | null> {
     const job = defined.get(name)
     if (!job) throw new Error(`There is no job "${name}".`)
     const misfit = job.check(payload)
     if (misfit !== undefined) throw new InvalidPayloadError(`The job "${name}" can't be sent: ${misfit}`)
-    if (rest.singletonKey !== undefined && job.policy === 'standard') throw new Error(`The job "${name}" has no policy that a singletonKey counts for.`)
-    if (rest.singletonKey === undefined && job.policy === 'key_strict_fifo') throw new Error(`The job "${name}" needs a singletonKey: its policy keeps the order of each.`)
-    const boss = await soon(connection.get())
-    const data: Envelope = { id, payload, ...origin }
-    const db = tx ?? prisma
-    return await boss.send(name, data, {
-      id,
-      ...rest,
-      ...startAfter === undefined ? {} : { startAfter: typeof startAfter === 'number' ? `${startAfter} milliseconds` : startAfter },
-      db: { executeSql: async (text, values = []) => ({ rows: await db.$queryRawUnsafe<object[]>(text, ...values) }) }
-    })
+    if (options.singletonKey !== undefined && job.policy === 'standard') throw new Error(`The job "${name}" has no policy that a singletonKey counts for.`)
+    if (options.singletonKey === undefined && job.policy === 'key_strict_fifo') throw new Error(`The job "${name}" needs a singletonKey: its policy keeps the order of each.`)
+    await soon(backend.connected())
+    return await backend.send(job, { id: options.id ?? randomUUID(), payload, ...origin }, options, tx ?? prisma)
   }
 
   fastify.decorate('jobs', {
@@ -75,39 +52,37 @@ async function jobs (fastify: FastifyInstance) {
     },
     send: (name, payload, options) => send({}, name, payload, options),
     for: async ({ origin }) => {
-      await soon(connection.get())
+      await soon(backend.connected())
       return senderOf(origin)
     },
     names: () => [...defined.keys()],
-    queues: () => countQueues(prisma, schema),
-    backlog: () => backlog(prisma, schema),
-    drained: () => runner.drained()
+    queues: backend.queues,
+    backlog: backend.backlog,
+    drained: runner.drained
   })
 
   fastify.addHook('onReady', async () => {
     ready = true
     if (fastify.hasDecorator('addHealthCheck')) fastify.addHealthCheck('jobs', health)
     if (!works || defined.size === 0) return
-    await checkSchedules(defined.values())
-    void connection.keep()
+    await driver.check(defined.values(), config)
+    void backend.keep()
   })
 
   async function health (): Promise<{ ok: boolean, detail?: string }> {
-    const state = await jobsSchemaState(probeDatabase, schema)
-    // A release that runs goes on while the next one's tables are there already.
-    if (state === 'newer' && connection.problem() === undefined) return { ok: true }
-    if (state === 'newer') return { ok: false, detail: 'the tables of the jobs are of a later release' }
-    if (state !== 'current') return { ok: false, detail: `the tables of the jobs are ${state}: run npm run db:migrate` }
-    if (!works || defined.size === 0 || connection.problem() === undefined) return { ok: true }
-    return { ok: false, detail: `the jobs are not running: ${connection.problem()}` }
+    const detail = await backend.problem()
+    return detail === undefined ? { ok: true } : { ok: false, detail }
   }
 
   // Requests under way may still send while what runs has its time to finish, or to heed its signal and be handed back.
-  fastify.addHook('preClose', async () => runner.stop(Math.max(shutdown.remainingMs() - HAND_BACK_MS, shutdown.remainingMs() / 2)))
+  fastify.addHook('preClose', async () => {
+    backend.stop()
+    runner.stop(Math.max(shutdown.remainingMs() - HAND_BACK_MS, shutdown.remainingMs() / 2))
+  })
   shutdown.watch('jobs', runner.names)
   fastify.addHook('onClose', async () => {
     await runner.drained()
-    await connection.close()
+    await backend.close()
   })
 }
 

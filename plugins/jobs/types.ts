@@ -2,7 +2,6 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { Origin } from '../../server/trace.ts'
 import type { Prisma } from '../../prisma/generated/client.ts'
-import type { Backlog, QueueCounts } from './counts.ts'
 
 /** How one job is put on its queue. */
 export interface SendOptions {
@@ -115,6 +114,12 @@ export interface Job {
   /** What is wrong with a payload, in words. */
   check: (payload: unknown) => string | undefined
 }
+
+/** How many jobs of a queue may start now, may start later, run, and are dead. */
+export interface QueueCounts { name: string, ready: number, deferred: number, active: number, dead: number }
+
+/** What waits and runs on a queue; a dead letter queue is a queue of its own. */
+export interface Backlog { name: string, ready: number, deferred: number, active: number }
 
 /** `fastify.jobs`. */
 export interface Jobs extends JobSender {

@@ -4,7 +4,10 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { Type } from 'typebox'
 import { logIn } from '../helpers/accounts.ts'
+import { buildApp } from '../helpers/app.ts'
+import { deadJobs, storedJobs } from '../helpers/jobs.ts'
 import { until } from '../helpers/until.ts'
 import { startMailServer } from '../helpers/smtp.ts'
 import { call, copyOfCheckout, startService, type Service } from '../helpers/process.ts'
@@ -46,16 +49,16 @@ t.test(`${ORDERS} orders while their worker is killed ${KILLS} times: each has e
   }
   await ordering
 
-  const open = async () => (await rows(DATABASE_URL, "SELECT count(*)::int AS n FROM pgboss.job WHERE name = 'confirm-order' AND state < 'completed'"))[0]?.n
-  await until(async () => await open() === 0)
+  const confirmations = async () => await storedJobs({ databaseUrl: DATABASE_URL }, 'confirm-order')
+  await until(async () => (await confirmations()).every(({ state }) => !['created', 'retry', 'active'].includes(state)))
   const confirmed = await rows(DATABASE_URL, "SELECT substring(subject FROM 'order (.*)$') AS id FROM mails WHERE sent_at IS NOT NULL")
   t.same(confirmed.map(({ id }) => String(id)).toSorted(), orders.toSorted())
   // A worker that dies after the mail server's answer and before its own commit sends again: as the same message.
   t.equal(new Set(mails.mails.map(mail => /^Message-ID: (.*)$/im.exec(mail)?.[1])).size, ORDERS)
-  const [retried] = await rows(DATABASE_URL, "SELECT count(*)::int AS n FROM pgboss.job WHERE name = 'confirm-order' AND retry_count > 0")
-  t.comment(`${retried?.n} jobs were begun again, ${mails.mails.length - ORDERS} mails went out twice`)
-  t.same(await rows(DATABASE_URL, "SELECT id FROM pgboss.job WHERE name = 'confirm-order.dead' OR (name = 'confirm-order' AND state <> 'completed')"), [], 'no job is left, none is dead')
-  t.equal((await rows(DATABASE_URL, "SELECT 1 FROM pgboss.job WHERE name = 'confirm-order'")).length, ORDERS)
+  const jobs = await confirmations()
+  t.comment(`${jobs.filter(({ attempts }) => attempts > 1).length} jobs were begun again, ${mails.mails.length - ORDERS} mails went out twice`)
+  t.same(jobs.filter(({ state }) => state !== 'completed'), [], 'no job is left, none is dead')
+  t.equal(jobs.length, ORDERS)
   t.equal((await worker.stop()).code, 0)
   t.equal((await web.stop()).code, 0)
 })
@@ -72,21 +75,20 @@ t.test('a job that ends its process each time is dead after its attempts, and th
     }
     export default exits`)
   const env = { DATABASE_URL, ROLE: 'worker' }
-  const send = async (name: string, payload: object) => await rows(DATABASE_URL, `
-    INSERT INTO pgboss.job (name, data, retry_limit, heartbeat_seconds, dead_letter) SELECT name, '{"payload": ${JSON.stringify(payload)}}', retry_limit, heartbeat_seconds, dead_letter FROM pgboss.queue WHERE name = '${name}'`)
-  const dead = async () => await rows(DATABASE_URL, "SELECT source_output -> 'value' ->> 'message' AS reason FROM pgboss.job WHERE name = 'exits.dead'")
+  const dead = async () => await deadJobs({ databaseUrl: DATABASE_URL }, 'exits')
 
   // Sets the database up.
   const first = await startService(t, folder, env)
-  await send('exits', {})
+  const { jobs } = await buildApp(t, { DATABASE_URL, ROLE: 'web' }, fastify => fastify.jobs.define({ name: 'exits', payload: Type.Object({}), retry: { limit: 1, delaySeconds: 0 }, handler: async () => {} }))
+  await jobs.send('exits', {})
   t.equal((await first.ended()).code, 3)
   // As a process manager does.
   const second = await startService(t, folder, env, 200, 'kit/serve')
   t.equal((await second.ended()).code, 3)
   const third = await startService(t, folder, env, 200, 'kit/serve')
   await until(async () => (await dead()).length === 1)
-  t.match(await dead(), [{ reason: /heartbeat/ }])
-  await send('confirm-order', { orderId: randomUUID() })
-  await until(async () => (await rows(DATABASE_URL, "SELECT 1 FROM pgboss.job WHERE name = 'confirm-order' AND state = 'completed'")).length === 1)
+  t.match(await dead(), [{ reason: /heartbeat|stalled/ }])
+  await jobs.send('confirm-order', { orderId: randomUUID() })
+  await until(async () => (await storedJobs({ databaseUrl: DATABASE_URL }, 'confirm-order')).some(({ state }) => state === 'completed'))
   t.equal((await third.stop()).code, 0)
 })

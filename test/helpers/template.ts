@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFile
 import { join } from 'node:path'
 import pg from 'pg'
 import { createEphemeral } from '../../prisma/engine/embedded.ts'
-import { applyJobsSchema, neededVersion } from '../../plugins/jobs/schema.ts'
+import { driver } from '../../plugins/jobs/chosen.ts'
 import { applyMigrations } from '../../prisma/migrate.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -59,12 +59,12 @@ async function serverTemplate (server: string): Promise<string> {
 
 async function migrate (url: string): Promise<void> {
   await applyMigrations(url)
-  await applyJobsSchema(url)
+  await driver.storage.apply(url)
 }
 
 function migrationsHash (): string {
   const folder = join(root, 'prisma/migrations')
-  const hash = createHash('sha256').update(`jobs ${neededVersion()}`)
+  const hash = createHash('sha256').update(`jobs ${driver.storage.version()}`)
   for (const name of readdirSync(folder).sort()) {
     const file = join(folder, name, 'migration.sql')
     if (existsSync(file)) hash.update(name).update(readFileSync(file))

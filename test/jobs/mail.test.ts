@@ -24,7 +24,7 @@ t.test('a mail of a job that the mail server refuses is tried again until it is 
     const jobs = await storedJobs(app, 'greet')
     return jobs[0]?.state === 'completed' ? jobs : undefined
   })
-  t.equal(job?.retry_count, 2)
+  t.equal(job?.attempts, 3)
   t.equal(server.mails.length, 1)
   t.match(server.mails[0], new RegExp(`To: ${recipient}`))
   t.match(server.mails[0], new RegExp(text))

@@ -1,17 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { getRollbackPlans } from 'pg-boss'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { applyJobsSchema, jobsSchema, neededVersion } from '../../plugins/jobs/schema.ts'
-import { bearer, buildApp, newProduct, registered, testDatabase } from '../helpers/app.ts'
-import { storedJobs } from '../helpers/jobs.ts'
+import { bearer, buildApp, testDatabase } from '../helpers/app.ts'
+import { deadJobs, storedJobs } from '../helpers/jobs.ts'
 import { createProxy } from '../helpers/proxy.ts'
-import { withReservations } from '../helpers/reservations.ts'
 import { until } from '../helpers/until.ts'
 import { rows } from '../prisma/project.ts'
 
-const INDEXES = "SELECT indexname FROM pg_indexes WHERE schemaname = 'old_pgboss'"
 const METRICS_TOKEN = 'a-token-for-metrics'
 const DATABASE_URL = await testDatabase()
 const server = process.env.TEST_DATABASE_URL ?? ''
@@ -20,14 +16,14 @@ let queues = 0
 interface Worker { app: FastifyInstance, name: string, runs: Map<number, number>, send: (n: number, options?: object) => Promise<unknown>, ran: (...numbers: number[]) => Promise<void> }
 
 /** A worker that counts how often it runs each job. */
-async function worker (t: Test, config = {}, handle: (n: number) => Promise<void> = async () => {}): Promise<Worker> {
+async function worker (t: Test, config = {}, handle: (n: number) => Promise<void> = async () => {}, limit = 10): Promise<Worker> {
   const name = `faults-${++queues}`
   const runs = new Map<number, number>()
   const app = await buildApp(t, { ROLE: 'all', METRICS_TOKEN, ...config }, fastify => {
     fastify.jobs.define({
       name,
       payload: Type.Object({ n: Type.Integer() }),
-      retry: { limit: 10, delaySeconds: 0 },
+      retry: { limit, delaySeconds: 0 },
       handler: async ({ payload: { n } }) => {
         runs.set(n, (runs.get(n) ?? 0) + 1)
         await handle(n)
@@ -107,52 +103,6 @@ t.test('a worker whose connections die without a word works on by others', { ski
   await until(() => isReady(app))
 })
 
-t.test('while the database is away for the jobs, what sends one is refused with 503 and leaves nothing', async (t) => {
-  const app = await buildApp(t, {}, withReservations)
-  const { token } = await registered(app)
-  const { id: productId } = await newProduct(app, { stock: 5 })
-  await app.prisma.$executeRaw`ALTER SCHEMA pgboss RENAME TO pgboss_away`
-  t.teardown(() => rows(DATABASE_URL, 'ALTER SCHEMA pgboss_away RENAME TO pgboss').catch(() => {}))
-  const reserve = async (service: FastifyInstance) => await service.inject({ method: 'POST', url: '/reservations', headers: bearer(token), payload: { productId, quantity: 1 } })
-  t.equal((await reserve(await buildApp(t, {}, withReservations))).statusCode, 503)
-  t.equal((await app.inject(`/products/${productId}`)).json().stock, 5)
-  await app.prisma.$executeRaw`ALTER SCHEMA pgboss_away RENAME TO pgboss`
-  t.equal((await reserve(app)).statusCode, 201)
-})
-
-t.test('without its tables the service serves and is not ready; once they are there it goes on by itself', async (t) => {
-  const elsewhere = new URL(DATABASE_URL)
-  elsewhere.searchParams.set('schema', 'elsewhere')
-  t.equal(jobsSchema(elsewhere.href), 'elsewhere_pgboss')
-  const { app } = await worker(t, { DATABASE_URL: elsewhere.href })
-  const detail = async () => (await ready(app)).json().checks.jobs.detail
-  t.equal(await detail(), 'the tables of the jobs are missing: run npm run db:migrate')
-  t.equal((await app.inject('/health/live')).statusCode, 200)
-  t.equal(await applyJobsSchema(elsewhere.href), true)
-  t.equal(await applyJobsSchema(elsewhere.href), false)
-  await until(async () => (await ready(app)).json().checks.jobs.status === 'ok')
-})
-
-t.test('tables of an earlier release are named, and migrated; those of a later one are left alone', async (t) => {
-  const elsewhere = new URL(DATABASE_URL)
-  elsewhere.searchParams.set('schema', 'old')
-  const [first, second] = await Promise.all([applyJobsSchema(elsewhere.href), applyJobsSchema(elsewhere.href)])
-  t.same([first, second].sort(), [false, true], 'two at once: one does it')
-  const complete = (await rows(DATABASE_URL, INDEXES)).length
-  await rows(DATABASE_URL, getRollbackPlans('old_pgboss', neededVersion()))
-  const { app } = await worker(t, { DATABASE_URL: elsewhere.href })
-  const detail = async () => (await ready(app)).json().checks.jobs.detail
-  t.equal(await detail(), 'the tables of the jobs are old: run npm run db:migrate')
-  t.equal(await applyJobsSchema(elsewhere.href), true)
-  t.equal((await rows(DATABASE_URL, INDEXES)).length, complete, 'with the indexes that are built outside the transaction')
-  await until(async () => (await ready(app)).json().checks.jobs.status === 'ok')
-  await rows(DATABASE_URL, `UPDATE old_pgboss.version SET version = ${neededVersion() + 1}`)
-  t.equal((await ready(app)).json().checks.jobs.status, 'ok', 'who runs goes on')
-  const { app: later } = await worker(t, { DATABASE_URL: elsewhere.href })
-  t.equal((await ready(later)).json().checks.jobs.detail, 'the tables of the jobs are of a later release')
-  t.equal(await applyJobsSchema(elsewhere.href), false)
-})
-
 t.test('a clock that jumps back and forth by an hour, all the time, holds up no delayed job', async (t) => {
   const self = await worker(t)
   await until(() => isReady(self.app))
@@ -172,16 +122,14 @@ t.test('a clock that jumps back and forth by an hour, all the time, holds up no 
 
 t.test('a handler may fail in any way', async (t) => {
   const odd = [async () => await Promise.reject(Object.create(null, { toString: { value: () => 'an object' } })), () => { throw Object.assign(new Error('x'.repeat(100_000)), { self: {} }) }, () => { throw new Error('\u0000 text that PostgreSQL can\'t hold') }]
-  const self = await worker(t, {}, async n => odd[n]?.())
-  await until(() => isReady(self.app))
-  await rows(DATABASE_URL, `UPDATE pgboss.queue SET retry_limit = 0 WHERE name = '${self.name}'`)
+  const self = await worker(t, {}, async n => odd[n]?.(), 0)
   for (const n of odd.keys()) await self.send(n)
   await self.send(odd.length)
   const dead = await until(async () => {
-    const jobs = await storedJobs(self.app, `${self.name}.dead`)
+    const jobs = await deadJobs(self.app, self.name)
     return jobs.length === odd.length ? jobs : undefined
   })
-  t.same(dead.map(({ source_output: output }) => output?.reason?.slice(0, 12)).sort(), ['Error:  text', 'Error: xxxxx', 'an object'])
+  t.same(dead.map(({ reason }) => reason?.slice(0, 12)).sort(), ['Error:  text', 'Error: xxxxx', 'an object'])
   await completed(self, 1)
 })
 
@@ -207,37 +155,11 @@ t.test('one that fails in the oddest way is settled by itself: the others of its
     for (let n = 0; n < odd.length + 3; n++) await jobs.send(name, { n }, { tx })
   })
   await until(() => runs.size === odd.length + 3)
-  const failed = await until(async () => {
-    const jobs = (await storedJobs(app, name)).filter(({ output }) => output !== null)
+  await until(async () => {
+    const jobs = (await storedJobs(app, name)).filter(({ reason }) => reason !== null)
     return jobs.length === odd.length ? jobs : undefined
   })
-  t.ok(failed.every(({ output }) => typeof output?.reason === 'string'), 'each has a reason')
-  const well = (await storedJobs(app, name)).filter(({ data }) => (data.payload as { n: number }).n >= odd.length)
+  const well = (await storedJobs(app, name)).filter(({ payload }) => (payload as { n: number }).n >= odd.length)
   t.same(well.map(({ state }) => state), ['completed', 'completed', 'completed'])
   for (let n = odd.length; n < odd.length + 3; n++) t.equal(runs.get(n), 1)
-})
-
-t.test('where the next attempt cannot be put off, the job is tried again in its usual time, and the others of its batch are done', async (t) => {
-  const name = `faults-${++queues}`
-  const runs: number[] = []
-  const app = await buildApp(t, { ROLE: 'all' }, fastify => fastify.jobs.define({
-    name,
-    payload: Type.Object({ n: Type.Integer() }),
-    retry: { limit: 3, delaySeconds: 0 },
-    concurrency: 2,
-    batch: 2,
-    handler: async ({ payload: { n }, attempt }) => {
-      runs.push(n)
-      if (n === 0 && attempt === 1) throw Object.assign(new Error('wait'), { retryAfterMs: 3_600_000 })
-    }
-  }))
-  await app.prisma.$executeRawUnsafe("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$")
-  await app.prisma.$executeRawUnsafe(`CREATE TRIGGER refuse BEFORE UPDATE ON pgboss.job_common FOR EACH ROW WHEN (OLD.name = '${name}' AND OLD.state = 'retry' AND NEW.state = 'retry') EXECUTE FUNCTION refuse()`)
-  // Connected before the transaction begins: it may be the only one that the database has at a time.
-  const jobs = await app.jobs.for({ origin: {} })
-  await app.prisma.$transaction(async tx => {
-    for (const n of [0, 1]) await jobs.send(name, { n }, { tx })
-  })
-  await until(async () => (await storedJobs(app, name)).every(({ state }) => state === 'completed'))
-  t.same(runs.toSorted(), [0, 0, 1])
 })

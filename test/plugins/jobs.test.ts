@@ -1,47 +1,25 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import Fastify, { type FastifyInstance } from 'fastify'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Type } from 'typebox'
 import service from '../../app.ts'
 import type { RunningJob } from '../../plugins/jobs/index.ts'
 import type { JobDefinition } from '../../plugins/jobs/types.ts'
 import { serverOptions } from '../../server.ts'
 import { buildApp, testConfig } from '../helpers/app.ts'
-import { storedJobs } from '../helpers/jobs.ts'
-import { buildLogged } from '../helpers/log.ts'
+import { makeDue, putStranger } from '../helpers/job-store.ts'
+import { deadJobs, storedJobs } from '../helpers/jobs.ts'
 import { until } from '../helpers/until.ts'
+import { loggingWorker, newQueue, Numbered, worker } from '../helpers/workers.ts'
 
-const Numbered = Type.Object({ n: Type.Integer() }, { additionalProperties: false })
 type Job = RunningJob<{ n: number }>
 type Definition = Partial<JobDefinition<typeof Numbered>>
-
-let queues = 0
-/** A queue of its own for a test. */
-const newQueue = () => `test-${process.pid}-${++queues}`
 
 /** As a handler that heeds its signal ends. */
 const stopped = async (signal: AbortSignal) => {
   await once(signal, 'abort')
   signal.throwIfAborted()
-}
-
-/** A service that runs one more job. */
-async function worker (t: Test, name: string, definition: Definition = {}, config = {}): Promise<{ app: FastifyInstance, runs: Job[] }> {
-  const runs: Job[] = []
-  const app = await buildApp(t, { ROLE: 'all', ...config }, fastify => {
-    const { handler = async () => {}, ...rest } = definition
-    fastify.jobs.define({ name, payload: Numbered, ...rest, handler: async job => { runs.push(job); await handler(job) } })
-  })
-  return { app, runs }
-}
-
-/** A service that runs one more job, and what it logs. */
-async function loggingWorker (t: Test, definition: JobDefinition<typeof Numbered>, config = {}, extend?: (fastify: FastifyInstance) => void) {
-  return await buildLogged(t, { ROLE: 'all', ...config }, fastify => {
-    fastify.jobs.define(definition)
-    extend?.(fastify)
-  })
 }
 
 t.test('sending', async (t) => {
@@ -69,17 +47,17 @@ t.test('sending', async (t) => {
       await app.jobs.send(name, { n: 3 }, { tx })
     })
     await ran(3)
-    t.same((await storedJobs(app, name)).map(({ data }) => data.payload), [{ n: 1 }, { n: 3 }])
+    t.same((await storedJobs(app, name)).map(({ payload }) => payload), [{ n: 1 }, { n: 3 }])
   })
 
   await t.test('a delayed job waits for its time', async (t) => {
-    const state = async (n: number) => (await storedJobs(app, name)).find(({ data }) => (data.payload as { n: number }).n === n)?.state
+    const state = async (n: number) => (await storedJobs(app, name)).find(({ payload }) => (payload as { n: number }).n === n)?.state
     await app.jobs.send(name, { n: 4 }, { startAfter: 3_600_000 })
     await app.jobs.send(name, { n: 5 }, { startAfter: new Date(Date.now() + 3_600_000) })
     await app.jobs.send(name, { n: 6 })
     await ran(6)
     t.same([await state(4), await state(5)], ['created', 'created'])
-    await app.prisma.$executeRaw`UPDATE pgboss.job SET start_after = start_after - interval '1 hour' WHERE name = ${name} AND state = 'created'`
+    await makeDue(app, name)
     await ran(4)
     await ran(5)
   })
@@ -125,7 +103,7 @@ t.test('text that the database cannot hold is refused by the sender, and spoils 
     for (const texts of [{ a: 'x\0' }, { a: 'half \ud800' }, { 'key\0': 'x' }] as Record<string, string>[]) await t.rejects(send(texts), refused)
     await send({ a: 'no NUL: \\u0000; a whole pair: \ud83d\ude00' })
   })
-  t.match(await storedJobs(app, name), [{ data: { payload: { texts: { a: 'no NUL: \\u0000; a whole pair: 😀' } } } }])
+  t.match(await storedJobs(app, name), [{ payload: { texts: { a: 'no NUL: \\u0000; a whole pair: 😀' } } }])
 })
 
 t.test('ROLE=web sends and does not run', async (t) => {
@@ -148,8 +126,8 @@ t.test('a job that fails is tried again, and after its last attempt is in the de
   const name = newQueue()
   const { app, runs } = await worker(t, name, { retry: { limit: 1, delaySeconds: 0 }, handler: async ({ attempt }) => { throw new RangeError(`attempt ${attempt} failed`) } })
   const id = await app.jobs.send(name, { n: 1 })
-  const dead = await until(async () => (await storedJobs(app, `${name}.dead`))[0])
-  t.match(dead, { source_id: id, data: { payload: { n: 1 } }, source_output: { reason: 'RangeError: attempt 2 failed' } })
+  const dead = await until(async () => (await deadJobs(app, name))[0])
+  t.match(dead, { id, payload: { n: 1 }, attempts: 2, reason: 'RangeError: attempt 2 failed' })
   t.same(runs.map(({ attempt, id }) => [attempt, id]), [[1, id], [2, id]])
 })
 
@@ -158,13 +136,12 @@ t.test('a payload that no longer fits after a deploy is dead at once, with what 
   const before = await buildApp(t, { ROLE: 'web' }, fastify => fastify.jobs.define({ name, payload: Type.Object({ old: Type.String() }), handler: async () => {} }))
   await before.jobs.send(name, { old: 'x' })
   const { app, runs } = await worker(t, name)
-  const dead = await until(async () => (await storedJobs(app, `${name}.dead`))[0])
-  t.match(dead.source_output?.reason, /does not fit the schema: .*required property 'n'/)
-  t.equal(dead.retry_count, 0)
+  const dead = await until(async () => (await deadJobs(app, name))[0])
+  t.match(dead, { attempts: 1, reason: /does not fit the schema: .*required property 'n'/ })
   t.same(runs, [], 'the handler never saw it')
 
-  await app.prisma.$executeRaw`INSERT INTO pgboss.job (name, data, dead_letter) VALUES (${name}, '"by hand"', ${`${name}.dead`})`
-  await until(async () => (await storedJobs(app, `${name}.dead`)).length === 2)
+  await putStranger(app, name)
+  await until(async () => (await deadJobs(app, name)).length === 2)
 })
 
 t.test('a handler that takes too long has its signal fired, and the job is tried again', async (t) => {
@@ -189,7 +166,7 @@ t.test('what is kept of an attempt that was ended is why, not how its handler en
   const { app: other } = await worker(t, slow, { timeoutSeconds: 1, retry: { limit: 0 }, handler: async ({ signal }) => { await once(signal, 'abort'); throw new DOMException('The operation was aborted', 'AbortError') } })
   await app.jobs.send(name, { n: 1 })
   await other.jobs.send(slow, { n: 1 })
-  const reason = async (queue: string) => (await until(async () => (await storedJobs(app, `${queue}.dead`))[0])).source_output?.reason
+  const reason = async (queue: string) => (await until(async () => (await deadJobs(app, queue))[0])).reason
   t.equal(await reason(name), 'AbortError: The operation was aborted', 'one that ended by itself')
   t.equal(await reason(slow), 'Error: The time-out of 1 s has passed')
 })
@@ -230,11 +207,11 @@ t.test('a handler that ignores its signal is left alone: the queue goes on, and 
   await until(() => runs.length === 1)
   await app.jobs.send(name, { n: 2 })
   await until(() => runs.length === 2)
-  const dead = await until(async () => (await storedJobs(app, `${name}.dead`))[0])
-  t.match(dead.source_output?.reason, /ignores its signal/)
+  const dead = await until(async () => (await deadJobs(app, name))[0])
+  t.match(dead.reason, /ignores its signal/)
   hang.resolve()
-  await until(async () => (await storedJobs(app, name)).some(({ state, data }) => state === 'completed' && (data.payload as { n: number }).n === 2))
-  t.equal((await storedJobs(app, name)).filter(({ state }) => state === 'failed').length, 1, 'it stays failed')
+  await until(async () => (await storedJobs(app, name)).some(({ state, payload }) => state === 'completed' && (payload as { n: number }).n === 2))
+  t.equal((await deadJobs(app, name)).length, 1, 'it stays dead')
 })
 
 t.test('at shutdown what runs may end; what does not has its signal fired and is handed back', async (t) => {
@@ -266,7 +243,7 @@ t.test('a job that is handed back has lost no attempt, waits for nothing, and is
   const id = await observer.jobs.send(name, { n: 1 })
   await until(async () => (await storedJobs(observer, name))[0]?.state === 'active')
   await app.close()
-  t.match(await storedJobs(observer, name), [{ state: 'retry', output: { reason: /shutting down/ } }])
+  t.match(await storedJobs(observer, name), [{ state: 'retry', reason: /shutting down/ }])
   t.match(lines.filter(({ jobId }) => jobId === id), [{ level: 30, msg: /is handed back/ }])
   const { runs } = await worker(t, name, { retry: { limit: 0 } })
   await until(async () => (await storedJobs(observer, name))[0]?.state === 'completed')
@@ -292,45 +269,10 @@ t.test('the lines of a job say which request and which trace it comes from, what
   t.equal(line.traceId, undefined, 'what is not well-formed is left out')
 })
 
-t.test('a job that runs in another row than it was sent in keeps its id, in the log and for its handler', async (t) => {
-  const name = newQueue()
-  const ids: string[] = []
-  const { app, lines } = await loggingWorker(t, { name, payload: Numbered, handler: async ({ id }) => { ids.push(id) } })
-  const [sent, scheduled] = [randomUUID(), randomUUID()]
-  await app.jobs.send(name, { n: 1 })
-  await until(() => ids.length === 1)
-  // As a retry from the dead letter queue makes them, of a job that was sent and of one of a schedule, which has no id in it.
-  await app.prisma.$executeRaw`INSERT INTO pgboss.job (name, data, source_root_id) VALUES
-    (${name}, jsonb_build_object('id', ${sent}::text, 'payload', '{"n": 2}'::jsonb), ${sent}::uuid), (${name}, '{"payload": {"n": 3}}', ${scheduled}::uuid)`
-  await until(() => ids.length === 3)
-  t.same(ids.slice(1).toSorted(), [sent, scheduled].toSorted())
-  await until(() => lines.filter(({ msg }) => msg === 'job done').length === 3)
-  const rows = (await storedJobs(app, name)).map(({ id }) => id)
-  const [first, ...others] = lines.filter(({ msg }) => msg === 'job done')
-  t.match(first, { jobId: ids[0], rowId: undefined })
-  for (const { jobId, rowId } of others) t.ok(ids.includes(jobId as string) && rows.includes(rowId as string))
-})
-
-t.test('scheduled jobs', async (t) => {
-  const name = newQueue()
-  const schedule = { cron: '* * * * *', timeZone: 'Europe/Berlin', payload: { n: 7 } }
-  const schedules = async (app: FastifyInstance) => await app.prisma.$queryRaw<object[]>`SELECT cron, timezone FROM pgboss.schedule WHERE name = ${name}`
-
-  await t.test('come by themselves, in their time zone', async (t) => {
-    const { app, runs } = await worker(t, name, { schedule })
-    await until(() => runs.length === 1)
-    t.same(runs[0]?.payload, { n: 7 })
-    t.same(await schedules(app), [{ cron: '* * * * *', timezone: 'Europe/Berlin' }])
-  })
-
-  await t.test('change with their declaration, and end with it', async (t) => {
-    const changed = await worker(t, name, { schedule: { ...schedule, cron: '0 4 * * *' } })
-    await until(async () => (await changed.app.inject('/health/ready')).statusCode === 200)
-    t.same(await schedules(changed.app), [{ cron: '0 4 * * *', timezone: 'Europe/Berlin' }])
-    const without = await worker(t, name)
-    await until(async () => (await without.app.inject('/health/ready')).statusCode === 200)
-    t.same(await schedules(without.app), [])
-  })
+t.test('scheduled jobs come by themselves', async (t) => {
+  const { runs } = await worker(t, newQueue(), { schedule: { cron: '* * * * *', timeZone: 'Europe/Berlin', payload: { n: 7 } } })
+  await until(() => runs.length === 1)
+  t.match(runs[0], { payload: { n: 7 }, attempt: 1, id: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/ })
 })
 
 t.test('what is declared wrongly stops the start and is named', async (t) => {
@@ -358,15 +300,4 @@ t.test('what is declared wrongly stops the start and is named', async (t) => {
   }
   const { app } = await worker(t, newQueue(), {}, { ROLE: 'web' })
   t.throws(() => app.jobs.define({ name: 'late', payload: Numbered, handler: async () => {} }), /declared too late/)
-})
-
-t.test('options that a release changes are those of the queue', async (t) => {
-  const name = newQueue()
-  const queue = async (app: FastifyInstance) => (await app.prisma.$queryRaw<object[]>`SELECT retry_limit, expire_seconds FROM pgboss.queue WHERE name = ${name}`)[0]
-  const { app: first } = await worker(t, name, { retry: { limit: 3 } })
-  await first.jobs.send(name, { n: 1 })
-  t.match(await queue(first), { retry_limit: 3, expire_seconds: 90 })
-  const { app: second } = await worker(t, name, { retry: { limit: 4 }, timeoutSeconds: 10 })
-  await second.jobs.send(name, { n: 1 })
-  t.match(await queue(second), { retry_limit: 4, expire_seconds: 40 })
 })

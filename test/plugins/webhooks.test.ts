@@ -5,7 +5,8 @@ import t, { type Test } from 'tap'
 import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
-import { storedJobs } from '../helpers/jobs.ts'
+import { limitRetries, makeDue } from '../helpers/job-store.ts'
+import { deadJobs, storedJobs } from '../helpers/jobs.ts'
 import { hold, newSecret, startReceiver, type Receiver } from '../helpers/receiver.ts'
 import { withReservations } from '../helpers/reservations.ts'
 import { until } from '../helpers/until.ts'
@@ -21,17 +22,18 @@ async function sender (t: Test, config = {}): Promise<{ app: FastifyInstance, re
   const receiver = await startReceiver(t, secret)
   const app = await buildApp(t, { ROLE: 'all', WEBHOOK_URLS: [receiver.url], WEBHOOK_SECRET: [secret], ...config }, withReservations)
   const host = new URL(receiver.url).host.replace(':', '-')
-  const { name: queue } = await until(async () => (await app.prisma.$queryRaw<{ name: string }[]>`SELECT name FROM pgboss.queue WHERE name LIKE ${`webhook-%${host}`}`)[0])
+  const queue = app.jobs.names().find(name => name.startsWith('webhook-') && name.endsWith(host)) ?? ''
+  await until(async () => (await app.inject('/health/ready')).statusCode === 200)
   return { app, receiver, queue }
 }
 
 /** Brings the next attempt forward: to wait for it is not a test's business. */
 async function hurry (app: FastifyInstance, queue: string): Promise<void> {
   await until(async () => (await storedJobs(app, queue)).some(({ state }) => state === 'retry'))
-  await app.prisma.$executeRaw`UPDATE pgboss.job SET start_after = now() WHERE name = ${queue} AND state = 'retry'`
+  await makeDue(app, queue)
 }
 const numbers = (received: Receiver['received']) => received.map(({ event }) => event?.n)
-const reasonOf = async (app: FastifyInstance, queue: string) => await until(async () => (await storedJobs(app, queue)).find(({ output }) => output?.reason)?.output?.reason)
+const reasonOf = async (app: FastifyInstance, queue: string) => await until(async () => (await storedJobs(app, queue)).find(({ reason }) => reason)?.reason)
 
 t.test('what happens is posted as it is in the log, signed', async t => {
   const { app, receiver } = await sender(t)
@@ -56,7 +58,7 @@ t.test('its jobs carry the request that caused the event', async t => {
     await app.inject({ method: 'POST', url: '/reservations', headers: { ...bearer(token), 'x-request-id': requestId, traceparent }, payload: { productId, quantity: 1 } })
   }
   await until(() => receiver.accepted.length === 2)
-  const origins = (await storedJobs(app, queue)).map(({ data }) => data as { requestId?: string, traceparent?: string })
+  const origins = await storedJobs(app, queue)
   t.same(origins.map(({ requestId }) => requestId).sort(), ['the-first-request', 'the-second-request'])
   t.ok(origins.every(origin => origin.traceparent === traceparent))
 })
@@ -146,8 +148,9 @@ t.test('Retry-After puts the next attempt off, within bounds', async t => {
       await record(app, 1)
       t.match(await reasonOf(app, queue), /Answered 429/)
       const due = await until(async () => {
-        const [row] = await app.prisma.$queryRaw<{ due: number }[]>`SELECT extract(epoch FROM start_after - now())::float8 AS due FROM pgboss.job WHERE name = ${queue} AND state = 'retry'`
-        return row !== undefined && row.due > from && row.due < to && row
+        const at = (await storedJobs(app, queue)).find(({ state }) => state === 'retry')?.startAfter?.getTime() ?? 0
+        const due = (at - Date.now()) / 1000
+        return due > from && due < to && at
       })
       t.ok(due)
     })
@@ -158,12 +161,12 @@ t.test('a receiver that answers 410 Gone gets nothing more, and what was for it 
   const { app, receiver, queue } = await sender(t)
   receiver.answer = (_webhook, response) => response.writeHead(410).end()
   for (const n of [1, 2]) await record(app, n)
-  const dead = await until(async () => (await storedJobs(app, `${queue}.dead`))[1])
+  const dead = await until(async () => (await deadJobs(app, queue))[1])
   const requests = receiver.received.length
   await record(app, 3)
-  await until(async () => (await storedJobs(app, `${queue}.dead`)).length === 3)
+  await until(async () => (await deadJobs(app, queue)).length === 3)
   t.equal(receiver.received.length, requests)
-  t.match(dead.source_output?.reason, /410/)
+  t.match(dead.reason, /410/)
 })
 
 t.test('a delivery that fails holds back the later ones of its subject, and no others', async t => {
@@ -191,10 +194,10 @@ t.test('after its last attempt it is in the dead letter queue with the reason, a
   for (const n of [1, 2]) await record(app, n, subject)
   await until(() => receiver.received.length === 1)
   await until(async () => (await storedJobs(app, queue)).some(({ state }) => state === 'retry'))
-  await app.prisma.$executeRaw`UPDATE pgboss.job SET retry_limit = 1 WHERE name = ${queue}`
+  await limitRetries(app, queue, 1)
   await hurry(app, queue)
-  const dead = await until(async () => (await storedJobs(app, `${queue}.dead`))[0])
-  t.match(dead, { data: { payload: { type: 'thing.changed', subject } }, source_output: { reason: 'DeliveryError: Answered 500' } })
+  const dead = await until(async () => (await deadJobs(app, queue))[0])
+  t.match(dead, { payload: { type: 'thing.changed', subject }, reason: 'DeliveryError: Answered 500' })
   await until(() => numbers(receiver.accepted).includes(2))
 })
 

@@ -1,7 +1,7 @@
 // What queues whose jobs run in order need beside pg-boss.
 import type { FastifyBaseLogger } from 'fastify'
 import type { Job as Fetched, PgBoss } from 'pg-boss'
-import type { Job } from './types.ts'
+import type { Job } from '../types.ts'
 
 const RELEASE_MS = 5_000
 const MAX_DELAY_MS = 86_400_000

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { PgBoss, Queue, QueueResult } from 'pg-boss'
-import type { Job } from './types.ts'
+import type { Job } from '../types.ts'
 
 /** pg-boss's least. A worker that is gone is noticed so many seconds after its last sign of life. */
 const HEARTBEAT_SECONDS = 10

@@ -1,32 +1,15 @@
 // What an operator does with jobs, on the database alone: beside a running service or without one.
 import pg from 'pg'
 import { PgBoss } from 'pg-boss'
-import { jobsSchema, jobsSchemaState } from '../plugins/jobs/schema.ts'
-import { CommandError } from './database.ts'
-import { listJobs, type JobList, type ListQuery } from './job-list.ts'
+import { each, knownQueue, type JobAdmin, type Problem } from '../admin.ts'
+import { listJobs } from './list.ts'
+import { jobsSchema, jobsSchemaState } from './schema.ts'
 
 const CONNECT_TIMEOUT_MS = 15_000
 
-/** What became of one job of a command; `problem` is why nothing did. */
-export interface Outcome { id: string, done?: string, problem?: string }
-
-export interface JobAdmin {
-  list: (query: ListQuery) => Promise<JobList>
-  /** Has dead and cancelled jobs run again, and those that wait for their next attempt at once. */
-  retry: (ids: string[]) => Promise<Outcome[]>
-  /** Takes jobs that have not ended off their queues; the signal of one that runs fires. */
-  cancel: (ids: string[]) => Promise<Outcome[]>
-  /** The ids of the dead jobs of a queue. */
-  dead: (queue: string) => Promise<string[]>
-  /** Takes a queue away with its schedule and its jobs. @returns how many jobs there were */
-  drop: (queue: string) => Promise<number>
-}
-
 interface Row { id: string, name: string, state: string, source_name: string | null, source_root_id: string | null, dead_letter: string | null }
-/** Why nothing became of a job. */
-interface Problem { problem: string }
 
-/** Runs `use` on the jobs of a database. @throws CommandError */
+/** Runs `use` on the jobs of a database. @throws Error with words for the operator */
 export async function withJobAdmin<T> (url: string, use: (admin: JobAdmin) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   client.on('error', () => {})
@@ -34,7 +17,7 @@ export async function withJobAdmin<T> (url: string, use: (admin: JobAdmin) => Pr
   try {
     const query = async (sql: string) => (await client.query<Record<string, unknown>>(sql)).rows
     const state = await jobsSchemaState(query, jobsSchema(url))
-    if (state !== 'current') throw new CommandError(state === 'newer' ? 'The tables of the jobs are of a later release.' : `The tables of the jobs are ${state}: run npm run db:migrate.`)
+    if (state !== 'current') throw new Error(state === 'newer' ? 'The tables of the jobs are of a later release.' : `The tables of the jobs are ${state}: run npm run db:migrate.`)
     const boss = new PgBoss({
       db: { executeSql: async (text, values) => await client.query(text, values) },
       schema: jobsSchema(url),
@@ -62,27 +45,12 @@ function jobAdmin (client: pg.Client, boss: PgBoss, schema: string): JobAdmin {
     return rows.map(({ name }) => name).filter(name => !name.endsWith('.dead'))
   }
 
-  async function known (queue: string | undefined): Promise<void> {
-    const names = await queues()
-    if (queue !== undefined && !names.includes(queue)) throw new CommandError(`There is no queue "${queue}"; there are: ${names.join(', ') || 'none'}.`)
-  }
-
   /** The row that stands for a job now, by its id or that of a row: each time it dies or is retried it has a new one. */
   async function find (id: string): Promise<Row | undefined> {
     const { rows } = await client.query<Row>(`
       WITH named AS (SELECT COALESCE(source_root_id, id) AS root FROM ${schema}.job WHERE id = $1 OR source_root_id = $1 LIMIT 1)
       SELECT id, name, state::text, source_name, source_root_id, dead_letter FROM ${schema}.job, named WHERE id = root OR source_root_id = root ORDER BY created_on DESC LIMIT 1`, [id])
     return rows[0]
-  }
-
-  async function each (ids: string[], act: (row: Row) => Promise<string | Problem>): Promise<Outcome[]> {
-    const outcomes: Outcome[] = []
-    for (const id of new Set(ids)) {
-      const row = await find(id)
-      const done = row === undefined ? { problem: 'there is no such job' } : await act(row)
-      outcomes.push(typeof done === 'string' ? { id, done } : { id, ...done })
-    }
-    return outcomes
   }
 
   async function retryOne (row: Row): Promise<string | Problem> {
@@ -112,9 +80,9 @@ function jobAdmin (client: pg.Client, boss: PgBoss, schema: string): JobAdmin {
   }
 
   async function drop (queue: string): Promise<number> {
-    await known(queue)
+    knownQueue(queue, await queues())
     const { rows } = await client.query<{ name: string, state: string, count: number }>(`SELECT name, state::text, count(*)::int FROM ${schema}.job WHERE name IN ($1, $2) GROUP BY 1, 2`, [queue, `${queue}.dead`])
-    if (rows.some(({ name, state }) => name === queue && state === 'active')) throw new CommandError(`A job of ${queue} is running: end the processes that have it in their code first.`)
+    if (rows.some(({ name, state }) => name === queue && state === 'active')) throw new Error(`A job of ${queue} is running: end the processes that have it in their code first.`)
     await boss.unschedule(queue)
     await boss.deleteQueue(queue)
     await boss.deleteQueue(`${queue}.dead`)
@@ -123,14 +91,14 @@ function jobAdmin (client: pg.Client, boss: PgBoss, schema: string): JobAdmin {
 
   return {
     list: async query => {
-      await known(query.queue)
+      if (query.queue !== undefined) knownQueue(query.queue, await queues())
       return await listJobs(client, schema, query)
     },
     drop,
-    retry: ids => each(ids, retryOne),
-    cancel: ids => each(ids, cancelOne),
+    retry: ids => each(ids, find, retryOne),
+    cancel: ids => each(ids, find, cancelOne),
     dead: async queue => {
-      await known(queue)
+      knownQueue(queue, await queues())
       const { rows } = await client.query<{ id: string }>(`SELECT id FROM ${schema}.job WHERE name = $1 AND state IN ('created', 'retry', 'failed') ORDER BY created_on`, [`${queue}.dead`])
       return rows.map(({ id }) => id)
     }

@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Clock, PgBoss } from 'pg-boss'
-import { connectionProblem } from '../../prisma/migrate.ts'
-import { within } from '../../server/within.ts'
-import { KEEP_ALIVE } from '../database/connection.ts'
-import { JobsUnavailableError } from './types.ts'
+import { connectionProblem } from '../../../prisma/migrate.ts'
+import { within } from '../../../server/within.ts'
+import { KEEP_ALIVE } from '../../database/connection.ts'
+import { JobsUnavailableError } from '../types.ts'
 
 export interface ConnectionOptions {
   url: string

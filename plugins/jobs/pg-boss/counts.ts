@@ -1,7 +1,5 @@
-import { Prisma, type PrismaClient } from '../../prisma/generated/client.ts'
-
-/** How many jobs of a queue may start now, may start later, run, and are dead. */
-export interface QueueCounts { name: string, ready: number, deferred: number, active: number, dead: number }
+import { Prisma, type PrismaClient } from '../../../prisma/generated/client.ts'
+import type { Backlog, QueueCounts } from '../types.ts'
 
 /** The queues of the jobs' schema, by name, with what is on them now. */
 export async function countQueues (prisma: PrismaClient, schema: string): Promise<QueueCounts[]> {
@@ -15,9 +13,6 @@ export async function countQueues (prisma: PrismaClient, schema: string): Promis
     FROM ${queues} AS queue LEFT JOIN ${jobs} AS job ON job.name IN (queue.name, queue.dead_letter)
     WHERE queue.dead_letter IS NOT NULL GROUP BY queue.name ORDER BY queue.name`
 }
-
-/** What waits and runs on a queue; a dead letter queue is a queue of its own. */
-export interface Backlog { name: string, ready: number, deferred: number, active: number }
 
 /** What pg-boss's own count of a few seconds ago says of each queue: cheap however many jobs there are. */
 export async function backlog (prisma: PrismaClient, schema: string): Promise<Backlog[]> {

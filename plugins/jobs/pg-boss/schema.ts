@@ -1,10 +1,8 @@
-// pg-boss's tables: where they are, whether they fit, and the way to install them. The
-// service itself never changes them; `npm run db:migrate` and the set-up in development do.
+// pg-boss's tables: where they are, whether they fit, and the way to install them.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-
-type Query = (sql: string) => Promise<Record<string, unknown>[]>
+import type { JobStorage, Query } from '../driver.ts'
 
 const PLAIN = /^[a-z_][a-z0-9_]*$/
 const CONNECT_TIMEOUT_MS = 15_000
@@ -30,16 +28,19 @@ export async function jobsSchemaState (query: Query, schema: string): Promise<'c
   return version === neededVersion() ? 'current' : version < neededVersion() ? 'old' : 'newer'
 }
 
-/**
- * Installs the tables, or migrates them; several processes may do so at once.
- * @returns whether there was anything to do
- */
-export async function applyJobsSchema (url: string): Promise<boolean> {
+export const storage: JobStorage = {
+  version: () => String(neededVersion()),
+  state: async (query, url) => await jobsSchemaState(query, jobsSchema(url)),
+  apply: async url => await withQuery(url, async query => await apply(query, jobsSchema(url))),
+  clear: async ({ databaseUrl: url }) => await withQuery(url, async query => { await query(`DELETE FROM ${jobsSchema(url)}.job`) })
+}
+
+async function withQuery<T> (url: string, use: (query: Query) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   client.on('error', () => {})
   await client.connect()
   try {
-    return await apply(async sql => (await client.query<Record<string, unknown>>(sql)).rows, jobsSchema(url))
+    return await use(async sql => (await client.query<Record<string, unknown>>(sql)).rows)
   } finally {
     await client.end().catch(() => {})
   }
