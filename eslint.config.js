@@ -25,7 +25,7 @@ export default [
   },
   {
     files: ['**/*.ts'],
-    ignores: ['test/**', 'bench/**', 'recipes/*/files/{test,bench}/**'],
+    ignores: ['test/**', 'bench/**', 'recipes/*/{files,replaced}/{test,bench}/**'],
     rules: { '@typescript-eslint/no-non-null-assertion': 'error' }
   },
   {

@@ -49,7 +49,7 @@ function check (folder: string, action: 'add' | 'remove', names: string[]): void
     cpSync(join(root, installed), join(folder, installed), { recursive: true, verbatimSymlinks: true })
   }
   for (const name of names) kit(action, name)
-  const changed = names.map(name => readRecipe(root, name)).flatMap(({ files, edits }) => [...files.keys(), ...edits.map(({ file }) => file)])
+  const changed = names.map(name => readRecipe(root, name)).flatMap(({ files, edits, tests }) => [...files.keys(), ...edits.map(({ file }) => file), ...tests])
   const tests = [...changed, ...GENERAL].filter(path => path.endsWith('.test.ts') && existsSync(join(folder, path)))
   run('npm', 'run', '--silent', 'lint')
   run('npm', 'run', '--silent', 'typecheck')

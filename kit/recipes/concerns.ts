@@ -25,6 +25,11 @@ export function storedAt (name: string, path: string): string {
   return `recipes/${name}/files/${path}`
 }
 
+/** Where a file of the kit is that a recipe has taken the place of. */
+export function replacedAt (name: string, path: string): string {
+  return `recipes/${name}/replaced/${path}`
+}
+
 /** Where a file is: with a concern of the kit that was taken out, if not in its place. */
 export function placeOf (root: string, tree: Tree, path: string): string {
   if (tree.read(path) !== undefined) return path

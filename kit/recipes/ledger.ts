@@ -18,6 +18,8 @@ export interface Entry {
   /** The packages that it needs, and what of them it changed in package.json. */
   needs: string[]
   packages: PackageChange
+  /** The packages that it took the place of; the files are in recipes/NAME/replaced/. */
+  replaced?: Record<string, string>
 }
 
 export type Ledger = Record<string, Entry>

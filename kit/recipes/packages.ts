@@ -52,6 +52,18 @@ export function withoutPackages (text: string, { dependencies, devDependencies, 
   })
 }
 
+/** package.json without some dependencies, and which they were. */
+export function withoutDependencies (text: string, names: string[]): { text: string, taken: Versions } {
+  const content = read(text)
+  return { text: written(content, { ...content, dependencies: pick(content.dependencies, name => !names.includes(name)) }), taken: pick(content.dependencies, name => names.includes(name)) }
+}
+
+/** package.json with dependencies that were taken out. */
+export function withDependencies (text: string, versions: Versions): string {
+  const content = read(text)
+  return written(content, { ...content, dependencies: { ...versions, ...content.dependencies } })
+}
+
 /** The text of package.json. */
 export function packagesText (tree: Tree): string {
   return tree.read(PACKAGE) ?? '{}'

@@ -1,9 +1,9 @@
 // What adding and removing a recipe changes, worked out before anything is changed.
 import { dirname } from 'node:path'
-import { absentConcerns, asAdded, isOf, ownEdits, placeOf, storedAt } from './concerns.ts'
+import { absentConcerns, asAdded, isOf, ownEdits, placeOf, replacedAt, storedAt } from './concerns.ts'
 import { byHand, edited, nameOf, restored } from './edits.ts'
 import { digest, LEDGER, ledgerText, readLedger, type Entry, type Ledger } from './ledger.ts'
-import { changePackages, packagesText, withoutPackages, withPackages, type PackageChange } from './packages.ts'
+import { changePackages, packagesText, withDependencies, withoutDependencies, withoutPackages, withPackages, type PackageChange } from './packages.ts'
 import { packagesOf, presentIn, type Present } from './present.ts'
 import { readManifest, readRecipe, recipeNames, RecipeError } from './recipe.ts'
 import { Tree } from './tree.ts'
@@ -41,6 +41,10 @@ export function planAdd (root: string, name: string): Plan {
   const conflicting = [...present].filter(([other, { conflicts }]) => recipe.conflicts.includes(other) || conflicts.includes(name)).map(([other]) => other)
   if (conflicting.length > 0) throw new RecipeError(`"${name}" does not go with ${conflicting.join(' and ')}, which this tree has. Remove ${conflicting.join(' and ')} first.`)
 
+  for (const path of recipe.replaces.paths.flatMap(path => tree.list(path))) {
+    tree.write(replacedAt(name, path), tree.read(path))
+    tree.write(path, undefined)
+  }
   const absent = absentConcerns(root, present, name)
   for (const [path, text] of recipe.files) {
     const [room = ''] = path.split('/')
@@ -58,11 +62,12 @@ export function planAdd (root: string, name: string): Plan {
     plan.edits.push(nameOf(edit))
   }
   plan.edits = [...new Set(plan.edits)]
-  const { text, change } = withPackages(packagesText(tree), recipe)
+  const { text: others, taken } = withoutDependencies(packagesText(tree), recipe.replaces.dependencies)
+  const { text, change } = withPackages(others, recipe)
   plan.packages = named(change)
   changePackages(tree, text)
   if (recipe.builtIn) return plan
-  const entry: Entry = { requires: recipe.requires, files: Object.fromEntries([...recipe.files].map(([path, text]) => [path, digest(text)])), edits: recipe.edits, needs: packagesOf(recipe), packages: change }
+  const entry: Entry = { requires: recipe.requires, files: Object.fromEntries([...recipe.files].map(([path, text]) => [path, digest(text)])), edits: recipe.edits, needs: packagesOf(recipe), packages: change, ...recipe.replaces.paths.length === 0 ? {} : { replaced: taken } }
   tree.write(LEDGER, ledgerText({ ...ledger, [name]: entry }))
   return plan
 }
@@ -108,10 +113,18 @@ export function planRemove (root: string, name: string): Plan {
   }
   plan.edits = [...new Set(plan.edits)]
   if (!entry) return plan
+  const kept = replacedAt(name, '')
+  for (const path of tree.list(kept)) {
+    const place = path.slice(kept.length)
+    if (tree.read(place) === undefined) {
+      tree.write(place, tree.read(path))
+      tree.write(path, undefined)
+    } else plan.left.push(`${path}: ${place} is there`)
+  }
   const { gone, others } = handOver(entry.packages, rest, [...present.values()])
   plan.packages = named(gone)
   if (isBuiltIn) plan.next = [`recipes/${name}/README.md says what stays in the database, and what nobody does from now on`]
-  changePackages(tree, withoutPackages(packagesText(tree), gone))
+  changePackages(tree, withDependencies(withoutPackages(packagesText(tree), gone), entry.replaced ?? {}))
   tree.write(LEDGER, ledgerText(others))
   return plan
 }

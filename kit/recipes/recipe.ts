@@ -33,6 +33,10 @@ const RecipeFile = Type.Object({
   edits: Type.Optional(Type.Array(Edit)),
   /** Of a concern of the kit: its files, and folders that end in a slash. */
   builtIn: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+  /** What of the kit it takes the place of: files, folders that end in a slash, and packages. */
+  replaces: Type.Optional(Type.Object({ paths: Names, dependencies: Names }, { additionalProperties: false })),
+  /** Tests of the kit that say whether it does as well as what it replaces. */
+  tests: Type.Optional(Names),
   /** What the user has to set or do next, a line each. */
   next: Type.Optional(Names)
 }, { additionalProperties: false })
@@ -82,7 +86,7 @@ export function readManifest (root: string, name: string): Manifest {
   if (!validator.Check(value)) {
     throw new RecipeError(`${path} is not a recipe: ${validator.Errors(value).map(({ instancePath, message }) => `${instancePath || '/'} ${message}`).join('; ')}`)
   }
-  return { name, requires: [], conflicts: [], dependencies: {}, devDependencies: {}, scripts: {}, edits: [], next: [], ...value }
+  return { name, requires: [], conflicts: [], dependencies: {}, devDependencies: {}, scripts: {}, edits: [], replaces: { paths: [], dependencies: [] }, tests: [], next: [], ...value }
 }
 
 function filesOf (folder: string): Map<string, string> {

@@ -15,7 +15,7 @@ t.test('a confirmation that the mail server refuses is tried again until it is t
     const jobs = await storedJobs(app, 'confirm-order')
     return jobs[0]?.state === 'completed' ? jobs : undefined
   })
-  t.equal(job?.retry_count, 2)
+  t.equal(job?.attempts, 3)
   t.equal(server.mails.length, 1)
   t.match(server.mails[0], new RegExp(`To: ${user.email}`))
   t.match(server.mails[0], new RegExp(id))

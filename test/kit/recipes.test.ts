@@ -60,6 +60,27 @@ t.test('a recipe that is added and removed leaves the tree as it was, to the byt
   t.same(contents(folder), before)
 })
 
+t.test('what a recipe takes the place of is kept aside, and is back when it is removed', async t => {
+  const tea = { replaces: { paths: ['services/coffee/', 'services/milk.ts'], dependencies: ['b'] }, edits: [{ file: 'services/index.ts', with: ['tea'], without: ['coffee'] }] }
+  const folder = treeWith(t, tea, { 'services/coffee/cup.ts': 'coffee\n', 'services/milk.ts': 'cold\n', 'services/index.ts': 'coffee\n', 'recipes/tea/files/services/milk.ts': 'warm\n' })
+  const before = contents(folder)
+  add(folder)
+  const after = contents(folder)
+  t.match(after, { 'services/milk.ts': 'warm\n', 'services/index.ts': 'tea\n', 'recipes/tea/replaced/services/coffee/cup.ts': 'coffee\n', 'recipes/tea/replaced/services/milk.ts': 'cold\n' })
+  t.notOk(existsSync(join(folder, 'services/coffee')))
+  t.notOk(JSON.parse(after['package.json'] ?? '').dependencies.b)
+  t.same(remove(folder).left, [])
+  t.same(contents(folder), before)
+})
+
+t.test('one whose place is taken by then stays aside, and is named', async t => {
+  const folder = treeWith(t, { replaces: { paths: ['services/coffee.ts'], dependencies: [] } }, { 'services/coffee.ts': 'coffee\n' })
+  add(folder)
+  writeAll(folder, { 'services/coffee.ts': 'mine\n' })
+  t.same(remove(folder).left, ['recipes/tea/replaced/services/coffee.ts: services/coffee.ts is there'])
+  t.equal(contents(folder)['services/coffee.ts'], 'mine\n')
+})
+
 t.test('what is there already is not added again, and what is not there not removed', async t => {
   const folder = treeWith(t)
   t.ok(planRemove(folder, 'tea').isDone)
