@@ -1,0 +1,177 @@
+// What is BullMQ's alone: Redis beside the database, and the outbox between them.
+import { randomUUID } from 'node:crypto'
+import { Queue } from 'bullmq'
+import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { asConnection, prefixOf } from '../../plugins/jobs/bullmq/redis.ts'
+import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { inRedis } from '../helpers/job-store.ts'
+import { deadJobs, storedJobs, withJobs } from '../helpers/jobs.ts'
+import { redisServer, withRedis } from '../helpers/redis.ts'
+import { until } from '../helpers/until.ts'
+import { loggingWorker, newQueue, Numbered, worker } from '../helpers/workers.ts'
+
+const METRICS_TOKEN = 'a-token-for-metrics'
+const check = async (app: FastifyInstance) => (await app.inject({ url: '/health/ready', headers: bearer(METRICS_TOKEN) })).json().checks.jobs as { status: string, detail?: string }
+const isWell = async (app: FastifyInstance) => (await check(app)).status === 'ok'
+const rowsOf = async (app: FastifyInstance, queue: string) => await app.prisma.outgoingJob.findMany({ where: { queue }, orderBy: { position: 'asc' } })
+
+t.test('while Redis is away orders are placed and jobs kept; the check says so, and when it is back they run', withRedis, async t => {
+  const redis = await redisServer(t)
+  const name = newQueue()
+  const { app, runs } = await worker(t, name, {}, { JOBS_REDIS_URL: redis.url, METRICS_TOKEN })
+  await until(() => isWell(app))
+  await redis.stop()
+  await until(async () => !await isWell(app))
+  t.match(await check(app), { detail: /Redis is away/ })
+  const { token } = await registered(app)
+  const { id: productId } = await newProduct(app)
+  t.equal((await app.inject({ method: 'POST', url: '/orders', headers: bearer(token), payload: { items: [{ productId, quantity: 1 }] } })).statusCode, 201)
+  await app.jobs.send(name, { n: 1 })
+  t.equal((await rowsOf(app, name)).length, 1)
+  await redis.start()
+  await until(() => runs.length === 1)
+  await until(() => isWell(app))
+  t.same(await rowsOf(app, name), [], 'what is in Redis is not in the table any more')
+})
+
+t.test('a worker that starts without Redis begins when it is there', withRedis, async t => {
+  const redis = await redisServer(t)
+  await redis.stop()
+  const name = newQueue()
+  const { app, runs } = await worker(t, name, {}, { JOBS_REDIS_URL: redis.url, METRICS_TOKEN })
+  await app.jobs.send(name, { n: 1 })
+  t.match(await check(app), { detail: /the jobs are not running/ })
+  await redis.start()
+  await until(() => runs.length === 1)
+})
+
+t.test('a relay that is killed after it has handed a job on, and before it has noted that, hands it on again: it runs once', async t => {
+  const name = newQueue()
+  const { app: web } = await worker(t, name, {}, { ROLE: 'web' })
+  const id = await web.jobs.send(name, { n: 1 }) ?? ''
+  // As the relay does it.
+  const [row] = await rowsOf(web, name)
+  await inRedis(web, name, async queue => { await queue.add(name, row?.data, { jobId: id }) })
+  const { app, runs } = await worker(t, name)
+  await until(async () => (await rowsOf(app, name)).length === 0)
+  await until(async () => (await storedJobs(app, name))[0]?.state === 'completed')
+  await app.jobs.send(name, { n: 2 })
+  await until(() => runs.length === 2)
+  t.same(runs.map(({ payload }) => payload.n), [1, 2])
+})
+
+t.test('a Redis that may evict jobs is named at the start', withRedis, async t => {
+  const { url } = await redisServer(t)
+  const redis = new Redis(url)
+  await redis.config('SET', 'maxmemory-policy', 'allkeys-lru')
+  redis.disconnect()
+  const { lines } = await loggingWorker(t, { name: newQueue(), payload: Numbered, handler: async () => {} }, { JOBS_REDIS_URL: url })
+  t.match(await until(() => lines.find(({ msg }) => /maxmemory-policy/.test(msg))), { level: 40, policy: 'allkeys-lru' })
+})
+
+t.test('policies are kept by the table, in the transaction that sends', async t => {
+  const gate = Promise.withResolvers<void>()
+  t.teardown(gate.resolve)
+  const [short, stately, exclusive] = [newQueue(), newQueue(), newQueue()]
+  const begun: string[] = []
+  const app = await buildApp(t, { ROLE: 'all' }, fastify => {
+    for (const [name, policy] of [[short, 'short'], [stately, 'stately'], [exclusive, 'exclusive']] as const) {
+      fastify.jobs.define({ name, policy, payload: Numbered, handler: async ({ payload }) => { begun.push(`${policy} ${payload.n}`); await gate.promise } })
+    }
+  })
+  const first = async (name: string, policy: string) => {
+    t.ok(await app.jobs.send(name, { n: 1 }))
+    await until(() => begun.includes(`${policy} 1`))
+    await until(async () => (await rowsOf(app, name))[0]?.state === 'running')
+  }
+  await first(short, 'short')
+  t.ok(await app.jobs.send(short, { n: 2 }, { startAfter: 60_000 }), 'one runs, one may wait')
+  t.equal(await app.jobs.send(short, { n: 3 }), null)
+  await first(stately, 'stately')
+  t.ok(await app.jobs.send(stately, { n: 2 }))
+  t.equal(await app.jobs.send(stately, { n: 3 }), null)
+  await first(exclusive, 'exclusive')
+  t.equal(await app.jobs.send(exclusive, { n: 2 }), null)
+  t.notOk(begun.includes('stately 2'), 'one runs at a time')
+  gate.resolve()
+  await until(() => begun.includes('stately 2'))
+  await until(async () => (await rowsOf(app, exclusive)).length === 0)
+  t.ok(await app.jobs.send(exclusive, { n: 4 }))
+})
+
+t.test('what has ended unheard is not waited for, and what was lost with Redis is handed on again', withRedis, async t => {
+  const redis = await redisServer(t)
+  const name = newQueue()
+  const { app: web } = await worker(t, name, { policy: 'key_strict_fifo' }, { ROLE: 'web', JOBS_REDIS_URL: redis.url })
+  for (const n of [1, 2]) await web.jobs.send(name, { n }, { singletonKey: 'a' })
+  // As if the first had been in a Redis that is gone by now.
+  await web.prisma.outgoingJob.updateMany({ where: { queue: name, data: { path: ['payload', 'n'], equals: 1 } }, data: { state: 'handed', touchedAt: new Date(Date.now() - 60_000) } })
+  const { runs } = await worker(t, name, { policy: 'key_strict_fifo' }, { JOBS_REDIS_URL: redis.url })
+  await until(() => runs.length === 2)
+  t.same(runs.map(({ payload }) => payload.n), [1, 2])
+})
+
+t.test('schedules', async t => {
+  const name = newQueue()
+  const schedule = { cron: '0 4 * * *', timeZone: 'Europe/Berlin', payload: { n: 7 } }
+  const schedulers = async (app: FastifyInstance) => await inRedis(app, '_schedules', async queue => (await queue.getJobSchedulers()).filter(({ key }) => key === name))
+
+  await t.test('are made, changed and ended with their declaration', async t => {
+    const { app } = await worker(t, name, { schedule })
+    await until(async () => (await schedulers(app)).length === 1)
+    t.match(await schedulers(app), [{ pattern: '0 4 * * *', tz: 'Europe/Berlin' }])
+    const changed = await worker(t, name, { schedule: { ...schedule, cron: '0 5 * * *' } })
+    await until(async () => (await schedulers(changed.app))[0]?.pattern === '0 5 * * *')
+    const without = await worker(t, name)
+    await until(async () => (await schedulers(without.app)).length === 0)
+  })
+
+  await t.test('a time that was missed is made up for once, or skipped where that is asked for; one that is seen to twice sends one job', async t => {
+    const [once, skip] = [newQueue(), newQueue()]
+    const at = Date.now() - 3_600_000
+    const { app: web } = await worker(t, once, {}, { ROLE: 'web' })
+    const tick = { payload: { n: 1 }, policy: 'standard', retries: 5 }
+    const ran: string[] = []
+    const app = await buildApp(t, { ROLE: 'all' }, fastify => {
+      for (const name of [once, skip]) fastify.jobs.define({ name, payload: Numbered, handler: async () => { ran.push(name) } })
+    })
+    await inRedis(web, '_schedules', async queue => {
+      await queue.add('tick', { ...tick, queue: skip, isSkipped: true }, { jobId: `tick:skip:${at}` })
+      for (const n of [1, 2]) await queue.add('tick', { ...tick, queue: once, isSkipped: false }, { jobId: `tick:${n}:${at}` })
+    })
+    await until(() => ran.length > 0)
+    await until(async () => await inRedis(app, '_schedules', async queue => await queue.getCompletedCount()) >= 3)
+    t.same(ran, [once])
+  })
+})
+
+t.test('a dead job that is retried begins anew, under its id, with all its attempts', async t => {
+  const name = newQueue()
+  let isBroken = true
+  const { app, runs } = await worker(t, name, { retry: { limit: 1, delaySeconds: 0 }, handler: async () => { if (isBroken) throw new Error('broken') } })
+  const id = await app.jobs.send(name, { n: 1 }) ?? ''
+  await until(async () => (await deadJobs(app, name)).length === 1)
+  isBroken = false
+  t.match(await withJobs(app, async ({ retry }) => await retry([id])), [{ id, done: `is back on ${name}` }])
+  await until(async () => (await storedJobs(app, name))[0]?.state === 'completed')
+  t.same(runs.map(({ id, attempt }) => [id, attempt]), [[id, 1], [id, 2], [id, 1]])
+})
+
+t.test('services with other databases have queues of their own in a Redis', async t => {
+  const url = 'postgresql://localhost/one'
+  t.equal(prefixOf(url), 'keel:jobs:one:public')
+  t.equal(prefixOf(`${url}?schema=two`), 'keel:jobs:one:two')
+})
+
+t.test('a job that another program puts on a queue is held against its schema', async t => {
+  const name = newQueue()
+  const { app, runs } = await worker(t, name)
+  const redis = new Redis('redis://127.0.0.1:6379')
+  const queue = new Queue(name, { connection: asConnection(redis), prefix: prefixOf(app.databaseUrl), skipVersionCheck: true })
+  await queue.add(name, { payload: { n: 'one' } }, { jobId: randomUUID() })
+  redis.disconnect()
+  t.match(await until(async () => (await deadJobs(app, name))[0]), { reason: /does not fit the schema/ })
+  t.same(runs, [])
+})
