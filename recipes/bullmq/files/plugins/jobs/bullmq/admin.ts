@@ -2,6 +2,7 @@
 import type { Job as BullJob } from 'bullmq'
 import type { FastifyBaseLogger } from 'fastify'
 import pg from 'pg'
+import { KEEP_ALIVE } from '../../database/connection.ts'
 import { each, knownQueue, type JobAdmin, type Problem } from '../admin.ts'
 import type { AdminOptions } from '../driver.ts'
 import { readEnvelope } from '../envelope.ts'
@@ -40,7 +41,7 @@ export async function clear (options: AdminOptions): Promise<void> {
 
 async function withStores<T> ({ databaseUrl, setting }: AdminOptions, use: (sql: Sql, store: Store) => Promise<T>): Promise<T> {
   const schema = new URL(databaseUrl).searchParams.get('schema') ?? 'public'
-  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, options: `-c search_path=${schema}` })
+  const client = new pg.Client({ ...KEEP_ALIVE, connectionString: databaseUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, options: `-c search_path=${schema}` })
   client.on('error', () => {})
   await client.connect()
   try {

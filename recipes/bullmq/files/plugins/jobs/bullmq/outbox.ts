@@ -1,23 +1,18 @@
 // The table of the jobs that were sent and are not in Redis yet. Those of a queue with a policy stay until they have
 // ended: that is how the policy is kept, in the transaction that sends. Those whose id the sender chose stay for a week:
-// that is how an id is sent once.
+// that is how an id is sent once. A row is `waiting` for its turn, `handed` to Redis, begun there (`running`), `sent` and
+// only known by its id, `cancelled`, or `held` while it is taken back.
 import type { Envelope } from '../envelope.ts'
 import type { Job, SendOptions } from '../types.ts'
 
 /** Statements, in whichever transaction. */
 export type Sql = <Row>(text: string, ...values: unknown[]) => Promise<Row[]>
 
-/** `waiting` for its turn; `handed` to Redis; begun there: `running`; `sent` and only known by its id; `cancelled`; `held` while it is taken back. */
-export type State = 'waiting' | 'handed' | 'running' | 'sent' | 'cancelled' | 'held'
-
 /** A job on its way. */
 export interface Outgoing { id: string, queue: string, data: unknown, priority: number, attempts: number, delayMs: number, createdAt: Date, isKept: boolean }
 
-/** A job of the table, as lists show it. */
-export interface Listed { id: string, queue: string, data: unknown, state: State, startAfter: Date, createdAt: Date, isDue: boolean }
-
 /** How long an id that the sender chose is known: as long as BullMQ keeps what is done. */
-export const KNOWN_SECONDS = 7 * 86_400
+const KNOWN_SECONDS = 7 * 86_400
 /** What is in Redis is looked after there when nothing was heard of it for so long. */
 const QUIET_SECONDS = 10
 /** One relay at a time: the order of a key, and that one runs at a time, are what it has seen. */
