@@ -25,11 +25,6 @@ export async function withDatabaseUrl<T> (use: (url: string) => Promise<T>): Pro
   }
 }
 
-/** A setting of a command that has no others: from the environment, a file that it names, or `.env`. */
-export function setting (name: string): string | undefined {
-  return readSecret(readEnvironment(), name)
-}
-
 /**
  * The same for a whole command: what the operator can put right is printed without a stack.
  * @param use throws a CommandError for that

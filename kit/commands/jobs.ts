@@ -3,7 +3,8 @@ import { STATES, type JobAdmin, type ListQuery, type ListedJob, type Outcome } f
 import { driver } from '../../plugins/jobs/chosen.ts'
 import { DataDirError } from '../../prisma/engine/embedded.ts'
 import { connectionProblem } from '../../prisma/migrate.ts'
-import { CommandError, setting, withDatabaseUrl } from '../database.ts'
+import { CommandError, withDatabaseUrl } from '../database.ts'
+import { setting } from '../jobs-schema.ts'
 import { jsonText } from '../json.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i

@@ -17,10 +17,10 @@ const check = async (app: FastifyInstance) => (await app.inject({ url: '/health/
 const isWell = async (app: FastifyInstance) => (await check(app)).status === 'ok'
 const rowsOf = async (app: FastifyInstance, queue: string) => await app.prisma.outgoingJob.findMany({ where: { queue }, orderBy: { position: 'asc' } })
 
-t.test('while Redis is away orders are placed and jobs kept; the check says so, and when it is back they run', withRedis, async t => {
+t.test('while Redis is away orders are placed and jobs kept; the check says so, and when it is back, though empty, they run and are scheduled', withRedis, async t => {
   const redis = await redisServer(t)
   const name = newQueue()
-  const { app, runs } = await worker(t, name, {}, { JOBS_REDIS_URL: redis.url, METRICS_TOKEN })
+  const { app, runs } = await worker(t, name, { schedule: { cron: '0 4 * * *', payload: { n: 2 } } }, { JOBS_REDIS_URL: redis.url, METRICS_TOKEN })
   await until(() => isWell(app))
   await redis.stop()
   await until(async () => !await isWell(app))
@@ -34,6 +34,7 @@ t.test('while Redis is away orders are placed and jobs kept; the check says so, 
   await until(() => runs.length === 1)
   await until(() => isWell(app))
   t.same(await rowsOf(app, name), [], 'what is in Redis is not in the table any more')
+  await until(async () => await inRedis(app, '_schedules', async queue => (await queue.getJobSchedulers()).some(({ key }) => key === name)))
 })
 
 t.test('a worker that starts without Redis begins when it is there', withRedis, async t => {

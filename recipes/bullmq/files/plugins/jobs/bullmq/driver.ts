@@ -4,11 +4,10 @@ import type { BackendOptions, JobBackend, JobDriver } from '../driver.ts'
 import { JobsUnavailableError, type QueueCounts } from '../types.ts'
 import { counts } from './counts.ts'
 import * as outbox from './outbox.ts'
-import { openStore, prefixOf, ready, type Store } from './redis.ts'
-import { createRelay, sqlOf } from './relay.ts'
+import type { Store } from './redis.ts'
+import { createRelay, sqlOf, type Relay } from './relay.ts'
 import { checkServer } from './health.ts'
-import { checkSchedules, syncSchedules, tick } from './schedules.ts'
-import { createWorkers } from './workers.ts'
+import type { Workers } from './workers.ts'
 
 /** For what is asked of Redis on behalf of somebody who waits. */
 const PATIENCE_MS = 2_000
@@ -25,6 +24,7 @@ export const driver: JobDriver = {
   name: 'bullmq',
   check: async (jobs, config) => {
     redisUrl(config)
+    const { checkSchedules } = await import('./schedules.ts')
     checkSchedules(jobs)
   },
   open,
@@ -41,25 +41,36 @@ export const driver: JobDriver = {
 function open ({ config, databaseUrl, prisma, log, works, jobs, run }: BackendOptions): JobBackend {
   const sql = sqlOf(prisma)
   let store: Store | undefined
-  const opened = () => { store ??= openStore(redisUrl(config), databaseUrl, log); return store }
   const closing = new AbortController()
   let problem: string | undefined = 'not connected yet'
-  let relay: ReturnType<typeof createRelay> | undefined
-  let workers: ReturnType<typeof createWorkers> | undefined
+  let relay: Relay | undefined
+  let workers: Workers | undefined
+
+  /** BullMQ is loaded when it is first needed, which is never where jobs are only sent. */
+  async function opened (): Promise<Store> {
+    const { openStore } = await import('./redis.ts')
+    store ??= openStore(redisUrl(config), databaseUrl, log)
+    return store
+  }
 
   async function keep (): Promise<void> {
-    const store = opened()
+    const [{ ready }, { syncSchedules, tick }, { createWorkers }] = await Promise.all([import('./redis.ts'), import('./schedules.ts'), import('./workers.ts')])
+    if (closing.signal.aborted) return
+    const store = await opened()
     relay = createRelay({ prisma, databaseUrl, store, log })
     const { wake } = relay
+    const prepare = async () => {
+      await store.note([...jobs.keys()])
+      await syncSchedules(store, jobs, log)
+    }
     while (!closing.signal.aborted) {
       try {
         if (!await ready(store, 1_000)) continue
         await checkServer(store.redis, log)
-        await store.note([...jobs.keys()])
-        await syncSchedules(store, jobs, log)
+        await prepare()
         workers ??= createWorkers({
           url: redisUrl(config),
-          prefix: prefixOf(databaseUrl),
+          prefix: store.prefix,
           log,
           run,
           begun: async ({ policy }, id) => { if (policy !== 'standard') await outbox.begun(sql, id).catch(error => log.debug({ err: error }, 'that a job has begun could not be noted')) },
@@ -76,6 +87,8 @@ function open ({ config, databaseUrl, prisma, log, works, jobs, run }: BackendOp
         await workers.start(jobs.values())
         relay.start()
         problem = undefined
+        // It may have lost what it had.
+        store.redis.on('ready', () => void prepare().catch(error => log.warn({ err: error }, 'the schedules could not be looked at in a Redis that is back')))
         return
       } catch (error) {
         store.renew()
@@ -88,7 +101,8 @@ function open ({ config, databaseUrl, prisma, log, works, jobs, run }: BackendOp
   }
 
   async function count (): Promise<QueueCounts[]> {
-    const store = opened()
+    const { ready } = await import('./redis.ts')
+    const store = await opened()
     if (!await ready(store, PATIENCE_MS)) throw new JobsUnavailableError('The queues can\'t be counted: Redis is away.')
     return await counts(sql, store, [...jobs.keys()])
   }
