@@ -21,7 +21,7 @@ function linesOf (output: string): Record<string, unknown>[] {
 }
 
 const folder = copyOfCheckout(t)
-// What asks the database and sends a job.
+// A request that asks the database and leaves something to do.
 cpSync('test/helpers/reservations.ts', join(folder, 'routes/reservations/index.ts'), { recursive: true })
 
 t.test('npm start with a collector', { timeout: 240_000 }, async t => {
