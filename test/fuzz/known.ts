@@ -11,10 +11,10 @@ export function remember (pool: string, ...values: unknown[]): void {
 
 /**
  * Something of a pool as it is when the request is made, the latest more often; while it is empty, undefined. What is
- * ready for a step of a resource is a pool of its own, `list/step`: now and then it is any other of the list.
+ * ready for a step of a resource is a pool of its own, `list step`: now and then it is any other of the list.
  */
 export function known (pool: string): Arbitrary<unknown> {
-  const [list = '', step] = pool.split('/')
+  const [list = '', step] = pool.split(' ')
   return step === undefined ? oneOf(pool) : fc.oneof({ weight: 9, arbitrary: oneOf(pool) }, { weight: 1, arbitrary: oneOf(list) })
 }
 
@@ -30,8 +30,9 @@ export function poolFor (path: string, name: string): string | undefined {
   const list = path.split('/')[1] ?? ''
   const step = path.split('/')[3] ?? ''
   switch (name) {
-    case 'id': return step === '' ? list : `${list}/${step}`
-    case 'cursor': return `${list}.cursors`
+    case 'id': return step === '' ? list : `${list} ${step}`
+    // Of this very list: sessions are under users, too.
+    case 'cursor': return `${path}.cursors`
     case 'email': return path === '/auth/register' ? undefined : 'emails'
     case 'password': return 'passwords'
     case 'refreshToken': return 'refreshTokens'
@@ -67,5 +68,5 @@ export function learn (path: string, answer: unknown): void {
   const list = path.split('/')[1] ?? ''
   if (typeof id === 'string') remember(list, id)
   if (typeof refreshToken === 'string') remember('refreshTokens', refreshToken)
-  if (typeof nextCursor === 'string') remember(`${list}.cursors`, nextCursor)
+  if (typeof nextCursor === 'string') remember(`${path}.cursors`, nextCursor)
 }
