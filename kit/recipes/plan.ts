@@ -41,10 +41,7 @@ export function planAdd (root: string, name: string): Plan {
   const conflicting = [...present].filter(([other, { conflicts }]) => recipe.conflicts.includes(other) || conflicts.includes(name)).map(([other]) => other)
   if (conflicting.length > 0) throw new RecipeError(`"${name}" does not go with ${conflicting.join(' and ')}, which this tree has. Remove ${conflicting.join(' and ')} first.`)
 
-  for (const path of recipe.replaces.paths.flatMap(path => tree.list(path))) {
-    tree.write(replacedAt(name, path), tree.read(path))
-    tree.write(path, undefined)
-  }
+  for (const path of recipe.replaces.paths.flatMap(path => tree.list(path))) tree.move(path, replacedAt(name, path))
   const absent = absentConcerns(root, present, name)
   for (const [path, text] of recipe.files) {
     const [room = ''] = path.split('/')
@@ -116,10 +113,8 @@ export function planRemove (root: string, name: string): Plan {
   const kept = replacedAt(name, '')
   for (const path of tree.list(kept)) {
     const place = path.slice(kept.length)
-    if (tree.read(place) === undefined) {
-      tree.write(place, tree.read(path))
-      tree.write(path, undefined)
-    } else plan.left.push(`${path}: ${place} is there`)
+    if (tree.read(place) === undefined) tree.move(path, place)
+    else plan.left.push(`${path}: ${place} is there`)
   }
   const { gone, others } = handOver(entry.packages, rest, [...present.values()])
   plan.packages = named(gone)

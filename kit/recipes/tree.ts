@@ -1,10 +1,12 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 
 /** Changes to a checkout that are made together, and can be taken back. */
 export class Tree {
   readonly #root: string
   readonly #changes = new Map<string, string | undefined>()
+  /** Of what is moved, and of what is changed: a script stays one that can be run. */
+  readonly #modes = new Map<string, number>()
 
   constructor (root: string) {
     this.#root = root
@@ -32,9 +34,19 @@ export class Tree {
     this.#changes.set(path, text)
   }
 
+  /** Moves a file, if it is there. */
+  move (from: string, to: string): void {
+    const text = this.read(from)
+    if (text === undefined) return
+    this.write(to, text)
+    this.write(from, undefined)
+    if (this.has(from)) this.#modes.set(to, statSync(join(this.#root, from)).mode)
+  }
+
   /** Makes the changes. What it gives takes them back. */
   apply (): () => void {
     const before = new Map([...this.#changes.keys()].map(path => [path, this.#stored(path)]))
+    for (const path of before.keys()) if (this.has(path)) this.#modes.set(path, statSync(join(this.#root, path)).mode)
     this.#store(this.#changes)
     return () => this.#store(before)
   }
@@ -50,6 +62,8 @@ export class Tree {
       if (text !== undefined) {
         mkdirSync(dirname(file), { recursive: true })
         writeFileSync(file, text)
+        const mode = this.#modes.get(path)
+        if (mode !== undefined) chmodSync(file, mode)
       } else {
         rmSync(file, { force: true })
         this.#prune(dirname(path))

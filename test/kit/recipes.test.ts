@@ -1,7 +1,7 @@
 // Recipes come and go as one: in small trees of their own. Those of recipes/ are tried in a clone (kit/recipe-check.ts).
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { checkoutFiles } from '../../kit/checkout-files.ts'
@@ -73,14 +73,6 @@ t.test('what a recipe takes the place of is kept aside, and is back when it is r
   t.same(contents(folder), before)
 })
 
-t.test('one whose place is taken by then stays aside, and is named', async t => {
-  const folder = treeWith(t, { replaces: { paths: ['services/coffee.ts'], dependencies: [] } }, { 'services/coffee.ts': 'coffee\n' })
-  add(folder)
-  writeAll(folder, { 'services/coffee.ts': 'mine\n' })
-  t.same(remove(folder).left, ['recipes/tea/replaced/services/coffee.ts: services/coffee.ts is there'])
-  t.equal(contents(folder)['services/coffee.ts'], 'mine\n')
-})
-
 t.test('what is there already is not added again, and what is not there not removed', async t => {
   const folder = treeWith(t)
   t.ok(planRemove(folder, 'tea').isDone)
@@ -145,6 +137,32 @@ t.test('what another recipe needs stays until that is removed', async t => {
   t.equal(JSON.parse(contents(folder)['package.json'] ?? '').dependencies.a, '2.0.0', 'the cup needs it')
   remove(folder, 'cup')
   t.same(contents(folder), before)
+})
+
+t.test('a folder is put aside whole, and a script comes back as one that can be run', async t => {
+  const folder = treeWith(t, {}, {
+    'services/tea.ts': 'export const tea = 0\n',
+    'services/old/cup.ts': 'cup\n',
+    'scripts/make': '#!/bin/sh\n',
+    'recipes/tea/recipe.json': JSON.stringify({ description: 'Tea', replaces: { paths: ['services/', 'scripts/make', 'not/there.ts'], dependencies: [] } })
+  })
+  chmodSync(join(folder, 'scripts/make'), 0o755)
+  const before = contents(folder)
+  add(folder)
+  const after = contents(folder)
+  t.equal(after['services/tea.ts'], 'export const tea = 1\n', 'the recipe\'s')
+  t.same(Object.keys(after).filter(path => /^(services|scripts)\//.test(path)), ['services/tea.ts'])
+  t.equal(after['recipes/tea/replaced/services/old/cup.ts'], 'cup\n')
+  t.same(remove(folder).left, [])
+  t.same(contents(folder), before)
+  t.equal(statSync(join(folder, 'scripts/make')).mode & 0o777, 0o755)
+
+  await t.test('what the user made of the recipe\'s stays, and where the other is is said', async t => {
+    add(folder)
+    writeAll(folder, { 'services/tea.ts': 'mine now\n' })
+    t.match(remove(folder).left, [/services\/tea\.ts: changed/, /recipes\/tea\/replaced\/services\/tea\.ts: services\/tea\.ts is there/])
+    t.match(contents(folder), { 'services/tea.ts': 'mine now\n', 'recipes/tea/replaced/services/tea.ts': 'export const tea = 0\n', 'services/old/cup.ts': 'cup\n' })
+  })
 })
 
 t.test('what the user changed is left, and named', async t => {
@@ -231,14 +249,14 @@ t.test('each recipe of the kit fits the tree as it is', async t => {
   t.ok(recipeNames(root).length > 0)
   const present = presentIn(root)
   for (const name of recipeNames(root)) {
-    const { builtIn, files, requires } = readRecipe(root, name)
+    const { builtIn, conflicts, files, requires } = readRecipe(root, name)
     t.ok(existsSync(join(root, 'recipes', name, 'README.md')), `${name} has a README`)
     t.ok([...builtIn ?? [], ...files.keys()].some(path => path.startsWith('test/')), `${name} has tests`)
     for (const other of requires) t.ok(recipeNames(root).includes(other), `${name} needs ${other}, which there is`)
-    // What another needs, or what needs another, is tried in a clone alone.
+    // What another needs, what needs another, or does not go with it, is tried in a clone alone.
     const isNeeded = [...present.values()].some(({ requires }) => requires.includes(name))
     if (present.has(name) && !isNeeded) t.same(planRemove(root, name).left, [], `all of ${name} can be taken out`)
-    if (!present.has(name) && requires.every(other => present.has(other))) t.doesNotThrow(() => planAdd(root, name), name)
+    if (!present.has(name) && requires.every(other => present.has(other)) && !conflicts.some(other => present.has(other))) t.doesNotThrow(() => planAdd(root, name), name)
   }
 })
 
