@@ -1,17 +1,23 @@
 import { Prisma, type PrismaClient } from '../prisma/generated/client.ts'
+import { deleteSome } from './dialect.ts'
 import { trimEvents } from './events.ts'
 
 const BATCH = 1_000
-const MAIL_DAYS = 60
+const MAIL_MS = 60 * 86_400_000
 
-/** What is past its use, and how to tell. Mails outlive their jobs, which are kept for 30 days at the most. */
-const expired = [
-  { table: Prisma.sql`refresh_tokens`, where: Prisma.sql`expires_at < now()`, name: 'refreshTokens' },
-  { table: Prisma.sql`idempotency_records`, where: Prisma.sql`expires_at < now()`, name: 'idempotencyRecords' },
-  { table: Prisma.sql`socket_tickets`, where: Prisma.sql`expires_at < now()`, name: 'socketTickets' },
-  { table: Prisma.sql`login_throttles`, where: Prisma.sql`expires_at < now()`, name: 'loginThrottles' },
-  { table: Prisma.sql`mails`, where: Prisma.sql`created_at < now() - make_interval(days => ${MAIL_DAYS})`, name: 'mails' }
+/** What is past its use, by the table that it is in. Mails outlive their jobs, which are kept for 30 days at the most. */
+const kinds = [
+  { table: 'refresh_tokens', name: 'refreshTokens' },
+  { table: 'idempotency_records', name: 'idempotencyRecords' },
+  { table: 'socket_tickets', name: 'socketTickets' },
+  { table: 'login_throttles', name: 'loginThrottles' },
+  { table: 'mails', name: 'mails' }
 ] as const
+
+/** How to tell. */
+function expired (table: typeof kinds[number]['table']): Prisma.Sql {
+  return table === 'mails' ? Prisma.sql`created_at < ${new Date(Date.now() - MAIL_MS)}` : Prisma.sql`expires_at < now()`
+}
 
 /**
  * Deletes what has expired, and the events that are older than `retention` milliseconds. A batch at a
@@ -21,10 +27,7 @@ const expired = [
  */
 export async function cleanUp (prisma: PrismaClient, { retention, signal }: { retention: number, signal: AbortSignal }): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {}
-  for (const { table, where, name } of expired) {
-    deleted[name] = await inBatches(signal, async () =>
-      await prisma.$executeRaw`DELETE FROM ${table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM ${table} WHERE ${where} LIMIT ${BATCH} FOR UPDATE SKIP LOCKED))`)
-  }
+  for (const { table, name } of kinds) deleted[name] = await inBatches(signal, async () => await deleteSome(prisma, table, expired(table), BATCH))
   const until = new Date(Date.now() - retention)
   deleted.events = await inBatches(signal, async () => await trimEvents(prisma, until, BATCH))
   return deleted

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Prisma, PrismaClient } from '../prisma/generated/client.ts'
+import { limitStatements } from './dialect.ts'
 
 /** What a service reads and writes through: a client, or the transaction that its caller opened. */
 export type Database = Prisma.TransactionClient
@@ -53,13 +54,6 @@ function limitsOf (deadline: Deadline | undefined): typeof LIMITS {
   deadline.signal.throwIfAborted()
   const remaining = Math.max(1, Math.floor(deadline.remainingMs()))
   return { maxWait: Math.min(LIMITS.maxWait, remaining), timeout: Math.min(LIMITS.timeout, remaining) }
-}
-
-/** A statement that would run on for nobody is ended by the database, too. */
-async function limitStatements (tx: Database, ms: number): Promise<void> {
-  await tx.$executeRaw`
-    SELECT set_config('statement_timeout', ${String(ms)}, true) FROM pg_settings
-    WHERE name = 'statement_timeout' AND setting::int NOT BETWEEN 1 AND ${ms}`
 }
 
 /** Runs a single statement, or a transaction, again when the database gave it up because of others' changes. */

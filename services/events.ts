@@ -1,5 +1,6 @@
 import type { Prisma } from '../prisma/generated/client.ts'
 import { markEventful, type Database } from './database.ts'
+import { trimLog } from './dialect.ts'
 
 const MAX_LIMIT = 2 ** 31 - 1
 
@@ -29,21 +30,5 @@ export async function recordEvent (tx: Database, { data, origin, ...event }: Dom
  * @returns how many
  */
 export async function trimEvents (db: Database, until: Date, limit = MAX_LIMIT): Promise<number> {
-  const [row] = await db.$queryRaw<{ trimmed: number }[]>`
-    WITH done AS (
-      SELECT least(
-        coalesce((SELECT position - 1 FROM events WHERE at >= ${until} ORDER BY position LIMIT 1), (SELECT max(position) FROM events)),
-        (SELECT min(position) FROM event_consumers)
-      ) AS position
-    ), last AS (
-      SELECT max(oldest.position) AS position FROM (
-        SELECT events.position FROM events, done WHERE events.position <= done.position ORDER BY events.position LIMIT ${limit}
-      ) AS oldest
-    ), trimmed AS (
-      DELETE FROM events USING last WHERE events.position <= last.position RETURNING events.position
-    ), horizon AS (
-      UPDATE event_horizon SET position = greatest(event_horizon.position, last.position) FROM last WHERE last.position IS NOT NULL
-    )
-    SELECT count(*)::int AS trimmed FROM trimmed`
-  return row?.trimmed ?? 0
+  return await trimLog(db, until, limit)
 }

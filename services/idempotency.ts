@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { PrismaClient } from '../prisma/generated/client.ts'
 import { inTransaction, type Database, type Deadline } from './database.ts'
+import { tryLock } from './dialect.ts'
 import { DomainError } from './errors.ts'
 
 /** A request that its sender may repeat: who sent it, for what, under which key, and what it said. `ttl` is in milliseconds. */
@@ -40,8 +41,7 @@ export async function once<T> (prisma: PrismaClient, request: Repeatable | undef
  */
 async function claim (tx: Database, { userId, operation, key }: Repeatable): Promise<void> {
   const name = JSON.stringify([userId, operation, key])
-  const [row] = await tx.$queryRaw<{ claimed: boolean }[]>`SELECT pg_try_advisory_xact_lock(hashtextextended(${name}, 0)) AS claimed`
-  if (!row?.claimed) throw new DomainError('IDEMPOTENCY_IN_FLIGHT', 'The first request with this Idempotency-Key is still running: try again in a moment.', [], { retryAfter: 1 })
+  if (!await tryLock(tx, name)) throw new DomainError('IDEMPOTENCY_IN_FLIGHT', 'The first request with this Idempotency-Key is still running: try again in a moment.', [], { retryAfter: 1 })
 }
 
 function digest (input: unknown): Uint8Array<ArrayBuffer> {

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import { Prisma } from '../prisma/generated/client.ts'
 import type { Database } from './database.ts'
+import { countFailure, deleteSome } from './dialect.ts'
 import { DomainError } from './errors.ts'
 
 /** How many wrong passwords an account takes in a window of so many milliseconds. */
@@ -8,7 +10,6 @@ export interface ThrottlePolicy { maxFailures: number, failuresWindow: number }
 /** An account, by its e-mail address, whether there is one or not, and who tries it from where. */
 export interface Attempt { email: string, client: string }
 
-interface Count { failures: number, windowEndsAt: Date }
 type Key = Uint8Array<ArrayBuffer>
 
 /** So long after it has signed in an address counts by itself. */
@@ -35,7 +36,8 @@ export async function throttled (db: Database, { email, client }: Attempt, polic
     await remember(db, here)
     if (!isKnown) await db.loginThrottle.deleteMany({ where: { key: anyone } })
   } else {
-    const count = await countFailure(db, key, policy)
+    const now = new Date()
+    const count = await countFailure(db, key, { now, end: new Date(now.getTime() + policy.failuresWindow) })
     if (count.failures > policy.maxFailures) throw tooMany(count)
     if (count.failures === 1) await sweep(db)
   }
@@ -47,20 +49,6 @@ async function refuseIfClosed (db: Database, key: Key, { maxFailures }: Throttle
   if (closed !== null) throw tooMany(closed)
 }
 
-/** In one statement, so that none of many at once is lost. The first failure opens the window. */
-async function countFailure (db: Database, key: Key, { failuresWindow }: ThrottlePolicy): Promise<Count> {
-  const now = new Date()
-  const end = new Date(now.getTime() + failuresWindow)
-  const [count] = await db.$queryRaw<Count[]>`
-    INSERT INTO login_throttles AS t (key, failures, window_ends_at, expires_at) VALUES (${key}, 1, ${end}, ${end})
-    ON CONFLICT (key) DO UPDATE SET
-      failures = CASE WHEN t.window_ends_at > ${now} THEN t.failures + 1 ELSE 1 END,
-      window_ends_at = CASE WHEN t.window_ends_at > ${now} THEN t.window_ends_at ELSE ${end} END,
-      expires_at = GREATEST(t.expires_at, ${end})
-    RETURNING failures, window_ends_at AS "windowEndsAt"`
-  return count ?? { failures: 1, windowEndsAt: end }
-}
-
 async function remember (db: Database, key: Key): Promise<void> {
   const now = new Date()
   const until = new Date(now.getTime() + KNOWN_MS)
@@ -70,9 +58,7 @@ async function remember (db: Database, key: Key): Promise<void> {
 
 /** A new row takes some old ones away: the table does not grow for ever. */
 async function sweep (db: Database): Promise<void> {
-  await db.$executeRaw`
-    DELETE FROM login_throttles WHERE key IN (
-      SELECT key FROM login_throttles WHERE expires_at < ${new Date()} LIMIT ${SWEEP} FOR UPDATE SKIP LOCKED)`
+  await deleteSome(db, 'login_throttles', Prisma.sql`expires_at < ${new Date()}`, SWEEP)
 }
 
 // Not the address itself: what people mistype is nobody's business.
@@ -80,7 +66,7 @@ function keyOf (...parts: string[]): Key {
   return new Uint8Array(createHash('sha256').update(JSON.stringify(parts)).digest())
 }
 
-function tooMany ({ windowEndsAt }: Count): DomainError {
+function tooMany ({ windowEndsAt }: { windowEndsAt: Date }): DomainError {
   const seconds = Math.max(1, Math.ceil((windowEndsAt.getTime() - Date.now()) / 1000))
   return new DomainError('TOO_MANY_ATTEMPTS', 'Too many wrong passwords for this account: try again later.', [], { retryAfter: seconds })
 }

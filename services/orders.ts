@@ -1,5 +1,6 @@
 import { Prisma, type OrderStatus } from '../prisma/generated/client.ts'
 import { isForeignKeyViolation, type Database } from './database.ts'
+import { orderStatus, uuid } from './dialect.ts'
 import { DomainError } from './errors.ts'
 import { recordEvent, type Origin } from './events.ts'
 import type { JobSender } from './jobs.ts'
@@ -103,8 +104,8 @@ export async function findOrderRow (db: Database, where: { id: string, userId?: 
 export async function listOrders (db: Database, actor: Actor, query: Omit<PageQuery, 'sort'> & { status?: OrderStatus }): Promise<Page<Order>> {
   const { after, by, take } = newestFirst.seek('-createdAt', query)
   const { userId } = visibleTo(actor)
-  const owned = userId === undefined ? Prisma.sql`TRUE` : Prisma.sql`user_id = ${userId}::uuid`
-  const filter = query.status === undefined ? Prisma.sql`TRUE` : Prisma.sql`status = ${query.status}::order_status`
+  const owned = userId === undefined ? Prisma.sql`TRUE` : Prisma.sql`user_id = ${uuid(userId)}`
+  const filter = query.status === undefined ? Prisma.sql`TRUE` : Prisma.sql`status = ${orderStatus(query.status)}`
   const found = await db.$queryRaw<Omit<OrderRow, 'items'>[]>`
     SELECT id, user_id AS "userId", status, currency, total_amount AS "totalAmount", created_at AS "createdAt", updated_at AS "updatedAt"
     FROM orders WHERE ${owned} AND ${filter} AND ${after} ORDER BY ${by} LIMIT ${take}`

@@ -1,4 +1,5 @@
 import { Prisma } from '../prisma/generated/client.ts'
+import { behind, holdsText, type Kind } from './dialect.ts'
 import { DomainError } from './errors.ts'
 
 export const DEFAULT_LIMIT = 20
@@ -13,7 +14,6 @@ export interface PageQuery<Sort extends string = string> { sort?: Sort, limit?: 
 /** What a list can be sorted by: a column that is never null, what kind of values it has, and the value of an item. */
 export interface SortKey<T> { column: string, kind: Kind, value: (item: T) => Value }
 
-type Kind = keyof typeof kinds
 type Value = string | number | Date
 type Position = readonly [list: string, sort: string, value: Exclude<Value, Date>, id: string]
 
@@ -21,11 +21,11 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 const MAX_INT = 2_147_483_647
 
-/** For each kind of column its SQL type, and whether a value from a cursor is one that it can hold. */
-const kinds = {
-  text: { type: 'text', holds: (value: unknown) => typeof value === 'string' && value.isWellFormed() && !value.includes('\0') },
-  integer: { type: 'integer', holds: (value: unknown) => Number.isInteger(value) && Math.abs(value as number) <= MAX_INT },
-  time: { type: 'timestamptz', holds: (value: unknown) => typeof value === 'string' && TIME.test(value) && isTime(value) }
+/** For each kind of column whether a value from a cursor is one that it can hold. */
+const holds: Record<Kind, (value: unknown) => boolean> = {
+  text: value => typeof value === 'string' && holdsText(value),
+  integer: value => Number.isInteger(value) && Math.abs(value as number) <= MAX_INT,
+  time: value => typeof value === 'string' && TIME.test(value) && isTime(value)
 }
 
 /**
@@ -53,13 +53,11 @@ export function keyset<T extends { id: string }, Name extends string> (list: str
      */
     seek (sort: Sort, { cursor, limit = DEFAULT_LIMIT }: PageQuery): { after: Prisma.Sql, by: Prisma.Sql, take: number } {
       const { column, kind } = keyOf(sort)
-      const by = Prisma.raw(sort.startsWith('-') ? `${column} DESC, id DESC` : `${column}, id`)
+      const isDescending = sort.startsWith('-')
+      const by = Prisma.raw(isDescending ? `${column} DESC, id DESC` : `${column}, id`)
       if (cursor === undefined) return { after: Prisma.sql`TRUE`, by, take: limit + 1 }
       const [, , value, id] = decode(cursor, list, sort, kind)
-      const beyond = Prisma.raw(sort.startsWith('-') ? '<' : '>')
-      // A row comparison is one range of the index; the same in ANDs and ORs would be read from its start.
-      const after = Prisma.sql`(${Prisma.raw(column)}, id) ${beyond} (${value}::${Prisma.raw(kinds[kind].type)}, ${id}::uuid)`
-      return { after, by, take: limit + 1 }
+      return { after: behind(column, kind, isDescending, value, id), by, take: limit + 1 }
     },
 
     /** The page of the rows that came: one more than the limit means that the list goes on. */
@@ -89,7 +87,7 @@ function decode (cursor: string, list: string, sort: string, kind: Kind): Positi
   const position = bytes.toString('base64url') === cursor ? parse(bytes) : undefined
   if (Array.isArray(position) && position.length === 4) {
     const [ofList, ofSort, value, id] = position
-    if (ofList === list && ofSort === sort && kinds[kind].holds(value) && typeof id === 'string' && UUID.test(id)) return position as unknown as Position
+    if (ofList === list && ofSort === sort && holds[kind](value) && typeof id === 'string' && UUID.test(id)) return position as unknown as Position
   }
   throw new DomainError('INVALID_CURSOR', 'The cursor does not belong to this list in this order: start again without it.')
 }
@@ -100,9 +98,4 @@ function parse (bytes: Buffer): unknown {
   } catch {
     return undefined
   }
-}
-
-/** A pattern for ILIKE that finds `text` anywhere, taken literally. */
-export function containing (text: string): string {
-  return `%${text.replace(/[\\%_]/g, '\\$&')}%`
 }

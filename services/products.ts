@@ -1,8 +1,9 @@
 import { Prisma } from '../prisma/generated/client.ts'
 import { isForeignKeyViolation, isUniqueViolation, persistently, type Database } from './database.ts'
+import { changeProduct, containing } from './dialect.ts'
 import { DomainError } from './errors.ts'
 import type { Money } from './money.ts'
-import { containing, keyset, type Page, type PageQuery } from './pagination.ts'
+import { keyset, type Page, type PageQuery } from './pagination.ts'
 
 /** Something that can be ordered. `version` grows with every change, also of the stock. */
 export interface Product {
@@ -44,8 +45,7 @@ type ProductSort = typeof productSorts[number]
 export async function listProducts (db: Database, query: PageQuery<ProductSort> & { q?: string }): Promise<Page<Product>> {
   const { sort = '-createdAt', q = '' } = query
   const { after, by, take } = order.seek(sort, query)
-  const pattern = containing(q)
-  const filter = q === '' ? Prisma.sql`TRUE` : Prisma.sql`(name ILIKE ${pattern} OR sku ILIKE ${pattern} OR description ILIKE ${pattern})`
+  const filter = q === '' ? Prisma.sql`TRUE` : containing(['name', 'sku', 'description'], q)
   const rows = await db.$queryRaw<Row[]>`
     SELECT id, sku, name, description, price_amount AS "priceAmount", price_currency AS "priceCurrency", stock, version,
       created_at AS "createdAt", updated_at AS "updatedAt"
@@ -78,10 +78,10 @@ export async function createProduct (db: Database, { price, ...rest }: NewProduc
 export async function updateProduct (db: Database, id: string, versions: Versions, { price, ...rest }: ProductPatch): Promise<Product> {
   const where = ofVersion(id, versions)
   const changes = { ...rest, priceAmount: price?.amount, priceCurrency: price?.currency }
-  const [row] = Object.values(changes).every(value => value === undefined)
-    ? await db.product.findMany({ where })
-    : await persistently(() => db.product.updateManyAndReturn({ where, data: { ...changes, version: { increment: 1 } } }))
-  return row === undefined ? await refuse(db, id) : toProduct(row)
+  const row = Object.values(changes).every(value => value === undefined)
+    ? await db.product.findFirst({ where })
+    : await persistently(() => changeProduct(db, where, { ...changes, version: { increment: 1 } }))
+  return !row ? await refuse(db, id) : toProduct(row)
 }
 
 /**

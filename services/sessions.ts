@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Prisma, type PrismaClient, type Role } from '../prisma/generated/client.ts'
 import { inTransaction, type Database } from './database.ts'
+import { LOCKED, NOW, uuid } from './dialect.ts'
 import { DomainError } from './errors.ts'
 import { throttled, type ThrottlePolicy } from './login-throttle.ts'
 import { keyset, type Page, type PageQuery } from './pagination.ts'
@@ -40,7 +41,7 @@ export async function logIn (prisma: PrismaClient, signIn: SignIn, policy: Sessi
   const renewed = isOutdated(passwordHash) ? await hashPassword(password, signal) : undefined
   const session = await inTransaction(prisma, async tx => {
     // Locked: a change of the password either comes before, and is seen, or after, and ends this session.
-    const unchanged = await tx.$queryRaw<object[]>`SELECT id FROM users WHERE id = ${user.id}::uuid AND password_hash = ${passwordHash} FOR NO KEY UPDATE`
+    const unchanged = await tx.$queryRaw<object[]>`SELECT id FROM users WHERE id = ${uuid(user.id)} AND password_hash = ${passwordHash} ${LOCKED}`
     if (unchanged.length === 0) return undefined
     if (renewed !== undefined) await tx.user.update({ where: { id: user.id }, data: { passwordHash: renewed }, select: { id: true } })
     const id = randomUUID()
@@ -64,8 +65,8 @@ export async function refresh (prisma: PrismaClient, refreshToken: string, { ttl
   const began = performance.now()
   const [token] = await prisma.$queryRaw<Presented[]>`
     SELECT token.id, family_id AS "familyId", user_id AS "userId", started_at AS "startedAt", expires_at AS "expiresAt",
-      revoked_at AS "revokedAt", used_at AS "usedAt", users.role, clock_timestamp() AS now,
-      EXISTS (SELECT FROM refresh_tokens AS later WHERE later.family_id = token.family_id AND later.used_at > token.used_at) AS "isSucceeded"
+      revoked_at AS "revokedAt", used_at AS "usedAt", users.role, ${NOW} AS now,
+      EXISTS (SELECT 1 FROM refresh_tokens AS later WHERE later.family_id = token.family_id AND later.used_at > token.used_at) AS "isSucceeded"
     FROM refresh_tokens AS token JOIN users ON users.id = user_id WHERE token_hash = ${digest(refreshToken)}`
   if (token === undefined || token.revokedAt !== null || token.expiresAt <= token.now) throw invalid()
   if (token.usedAt !== null) {
@@ -76,7 +77,7 @@ export async function refresh (prisma: PrismaClient, refreshToken: string, { ttl
   }
   const next = await inTransaction(prisma, async tx => {
     const count = await tx.$executeRaw`
-      UPDATE refresh_tokens SET used_at = clock_timestamp() WHERE id = ${token.id}::uuid AND used_at IS NULL AND revoked_at IS NULL`
+      UPDATE refresh_tokens SET used_at = ${NOW} WHERE id = ${uuid(token.id)} AND used_at IS NULL AND revoked_at IS NULL`
     return count === 0 ? undefined : await createToken(tx, token, ttl)
   })
   if (next === undefined) throw invalid()
@@ -101,7 +102,7 @@ export async function listSessions (db: Database, userId: string, query: PageQue
   // Of each family one token is neither spent nor revoked.
   const live = Prisma.sql`
     SELECT family_id AS id, started_at AS created_at, created_at AS last_used_at, expires_at FROM refresh_tokens
-    WHERE user_id = ${userId}::uuid AND used_at IS NULL AND revoked_at IS NULL AND expires_at > ${new Date()}`
+    WHERE user_id = ${uuid(userId)} AND used_at IS NULL AND revoked_at IS NULL AND expires_at > ${new Date()}`
   const sessions = await db.$queryRaw<OwnSession[]>`
     SELECT id, created_at AS "createdAt", last_used_at AS "lastUsedAt", expires_at AS "expiresAt" FROM (${live}) AS live
     WHERE ${after} ORDER BY ${by} LIMIT ${take}`

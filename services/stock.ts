@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import { LOCKED, addToStock, oneOf } from './dialect.ts'
 
 /** How many of a product. */
 export interface Amount { productId: string, quantity: number }
@@ -14,24 +15,17 @@ export interface Stocked { id: string, sku: string, name: string, priceAmount: n
 export async function lockProducts (tx: Database, ids: string[]): Promise<Map<string, Stocked>> {
   const rows = await tx.$queryRaw<Stocked[]>`
     SELECT id, sku, name, price_amount AS "priceAmount", price_currency AS "priceCurrency", stock
-    FROM products WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE`
+    FROM products WHERE ${oneOf(ids)} ORDER BY id ${LOCKED}`
   return new Map(rows.map(row => [row.id, row]))
 }
 
 /** Takes amounts out of the stock of locked products. The database refuses to go below 0. */
 export async function takeStock (tx: Database, amounts: Amount[]): Promise<void> {
-  await moveStock(tx, amounts.map(({ productId, quantity }) => ({ productId, quantity: -quantity })))
+  await addToStock(tx, amounts.map(({ productId, quantity }) => ({ productId, quantity: -quantity })))
 }
 
 /** Puts amounts back into stock; locks the products. */
 export async function returnStock (tx: Database, amounts: Amount[]): Promise<void> {
   await lockProducts(tx, amounts.map(({ productId }) => productId))
-  await moveStock(tx, amounts)
-}
-
-async function moveStock (tx: Database, amounts: Amount[]): Promise<void> {
-  await tx.$executeRaw`
-    UPDATE products SET stock = stock + moved.quantity, version = version + 1, updated_at = now()
-    FROM unnest(${amounts.map(({ productId }) => productId)}::uuid[], ${amounts.map(({ quantity }) => quantity)}::integer[]) AS moved (id, quantity)
-    WHERE products.id = moved.id`
+  await addToStock(tx, amounts)
 }

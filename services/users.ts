@@ -1,5 +1,6 @@
 import { Prisma, type PrismaClient, type Role } from '../prisma/generated/client.ts'
 import { isUniqueViolation, type Database } from './database.ts'
+import { changeUser } from './dialect.ts'
 import { DomainError } from './errors.ts'
 import { keyset, type Page, type PageQuery } from './pagination.ts'
 import { hashPassword } from './passwords.ts'
@@ -50,7 +51,7 @@ export async function findUser (db: Database, id: string): Promise<User> {
  * @throws DomainError NOT_FOUND
  */
 export async function updateUser (db: Database, id: string, { name }: { name?: string }): Promise<User> {
-  const [user] = await db.user.updateManyAndReturn({ where: { id }, data: { name }, select: visible })
+  const user = await changeUser(db, id, { name }, visible)
   if (user === undefined) throw notFound()
   return user
 }

@@ -1,6 +1,7 @@
 import t from 'tap'
+import { containing } from '../../services/dialect.ts'
 import { DomainError } from '../../services/errors.ts'
-import { containing, keyset } from '../../services/pagination.ts'
+import { keyset } from '../../services/pagination.ts'
 
 interface Row { id: string, name: string, size: number, at: Date }
 
@@ -81,5 +82,5 @@ t.test('a value that the column cannot hold is refused', async (t) => {
 })
 
 t.test('text to search for is taken literally', async (t) => {
-  t.equal(containing('50%_\\x'), '%50\\%\\_\\\\x%')
+  t.same(containing(['name'], '50%_\\x').values, ['%50\\%\\_\\\\x%'])
 })
