@@ -98,7 +98,7 @@ export async function changeUser<T extends Prisma.UserSelect> (db: Database, id:
 }
 
 /** Changes the product that is as asked. @returns what it is then; undefined where none is */
-export async function changeProduct (db: Database, where: Prisma.ProductWhereInput, data: Prisma.ProductUpdateManyMutationInput): Promise<Prisma.ProductGetPayload<object> | undefined> {
+export async function changeProduct (db: Database, where: Prisma.ProductWhereInput & { id: string }, data: Prisma.ProductUpdateManyMutationInput): Promise<Prisma.ProductGetPayload<object> | undefined> {
   return (await db.product.updateManyAndReturn({ where, data }))[0]
 }
 

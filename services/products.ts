@@ -99,7 +99,7 @@ export async function deleteProduct (db: Database, id: string, versions: Version
 }
 
 // The condition is part of the statement that changes the row: nothing can come in between.
-function ofVersion (id: string, versions: Versions): Prisma.ProductWhereInput {
+function ofVersion (id: string, versions: Versions): Prisma.ProductWhereInput & { id: string } {
   return versions === 'any' ? { id } : { id, version: { in: [...versions] } }
 }
 
