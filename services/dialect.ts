@@ -18,11 +18,6 @@ export function uuid (id: string): Prisma.Sql {
   return Prisma.sql`${id}::uuid`
 }
 
-/** A state of an order. */
-export function orderStatus (status: string): Prisma.Sql {
-  return Prisma.sql`${status}::order_status`
-}
-
 /** The time as it is now, not when the transaction began. */
 export const NOW = Prisma.sql`clock_timestamp()`
 
@@ -44,11 +39,6 @@ export function containing (columns: string[], text: string): Prisma.Sql {
   return Prisma.sql`(${Prisma.join(columns.map(column => Prisma.sql`${Prisma.raw(column)} ILIKE ${pattern}`), ' OR ')})`
 }
 
-/** Rows with one of these ids. */
-export function oneOf (ids: string[]): Prisma.Sql {
-  return Prisma.sql`id = ANY(${ids}::uuid[])`
-}
-
 /** The statements of a transaction that would run on for nobody are ended by the database. */
 export async function limitStatements (tx: Database, ms: number): Promise<void> {
   await tx.$executeRaw`
@@ -63,14 +53,6 @@ export async function limitStatements (tx: Database, ms: number): Promise<void> 
 export async function tryLock (tx: Database, name: string): Promise<boolean> {
   const [row] = await tx.$queryRaw<{ claimed: boolean }[]>`SELECT pg_try_advisory_xact_lock(hashtextextended(${name}, 0)) AS claimed`
   return row?.claimed === true
-}
-
-/** Adds to the stock of products; what is below 0 takes away. */
-export async function addToStock (tx: Database, amounts: { productId: string, quantity: number }[]): Promise<void> {
-  await tx.$executeRaw`
-    UPDATE products SET stock = stock + moved.quantity, version = version + 1, updated_at = now()
-    FROM unnest(${amounts.map(({ productId }) => productId)}::uuid[], ${amounts.map(({ quantity }) => quantity)}::integer[]) AS moved (id, quantity)
-    WHERE products.id = moved.id`
 }
 
 /** Counts a wrong password until the end of its window, in one statement, so that none of many at once is lost. The first opens the window. */

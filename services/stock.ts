@@ -1,5 +1,6 @@
 import type { Database } from './database.ts'
-import { LOCKED, addToStock, oneOf } from './dialect.ts'
+import { LOCKED } from './dialect.ts'
+import { addToStock, oneOf } from './order-dialect.ts'
 
 /** How many of a product. */
 export interface Amount { productId: string, quantity: number }
