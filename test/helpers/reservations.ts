@@ -7,6 +7,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { idempotencyHeaders, markReplay, repeatable } from '../../routes/http/idempotency.ts'
 import { Id } from '../../routes/schemas.ts'
+import { changeProduct } from '../../services/dialect.ts'
 import { DomainError } from '../../services/errors.ts'
 import { recordEvent } from '../../services/events.ts'
 import { once } from '../../services/idempotency.ts'
@@ -32,10 +33,7 @@ const reservations: FastifyPluginAsyncTypebox = async fastify => {
       const { user, origin, body: { productId, quantity } } = request
       const jobs = await fastify.jobs.for(request)
       const result = await once(prisma, repeatable(request, operation, config.IDEMPOTENCY_TTL), async tx => {
-        const [product] = await tx.product.updateManyAndReturn({
-          where: { id: productId, ...direction < 0 ? { stock: { gte: quantity } } : {} },
-          data: { stock: { increment: direction * quantity } }
-        })
+        const product = await changeProduct(tx, { id: productId, ...direction < 0 ? { stock: { gte: quantity } } : {} }, { stock: { increment: direction * quantity } })
         if (product === undefined) throw new DomainError('NOT_FOUND', 'There is not so much of it.')
         const reservation = { id: randomUUID(), productId, quantity, left: product.stock }
         await recordEvent(tx, { type, subject: reservation.id, ownerId: user.id, data: { reservationId: reservation.id, reservation }, origin })
