@@ -18,11 +18,6 @@ export function uuid (id: string): Prisma.Sql {
   return Prisma.sql`${id}`
 }
 
-/** A state of an order. */
-export function orderStatus (status: string): Prisma.Sql {
-  return Prisma.sql`${status}`
-}
-
 /** The time as it is now, not when the transaction began. */
 export const NOW = Prisma.sql`CURRENT_TIMESTAMP(3)`
 
@@ -46,11 +41,6 @@ export function containing (columns: string[], text: string): Prisma.Sql {
   return Prisma.sql`(${Prisma.join(columns.map(column => Prisma.sql`LOWER(${Prisma.raw(column)}) LIKE LOWER(${pattern})`), ' OR ')})`
 }
 
-/** Rows with one of these ids. */
-export function oneOf (ids: string[]): Prisma.Sql {
-  return ids.length === 0 ? Prisma.sql`FALSE` : Prisma.sql`id IN (${Prisma.join(ids)})`
-}
-
 /** The statements of a transaction that would run on for nobody are ended by the database. MySQL ends those that only read, and those that wait for a lock. */
 export async function limitStatements (tx: Database, ms: number): Promise<void> {
   await tx.$executeRaw(Prisma.raw(limitFor(ms)))
@@ -65,14 +55,6 @@ export async function tryLock (tx: Database, name: string): Promise<boolean> {
   const key = createHash('sha256').update(name).digest('hex')
   const [row] = await tx.$queryRaw<{ claimed: unknown }[]>`SELECT GET_LOCK(SHA2(CONCAT(DATABASE(), ' ', ${key}), 224), 0) AS claimed`
   return Number(row?.claimed) === 1
-}
-
-/** Adds to the stock of products; what is below 0 takes away. */
-export async function addToStock (tx: Database, amounts: { productId: string, quantity: number }[]): Promise<void> {
-  const quantity = Prisma.join(amounts.map(({ productId, quantity }) => Prisma.sql`WHEN ${productId} THEN ${quantity}`), ' ')
-  await tx.$executeRaw`
-    UPDATE products SET stock = stock + CASE id ${quantity} ELSE 0 END, version = version + 1, updated_at = ${NOW}
-    WHERE ${oneOf(amounts.map(({ productId }) => productId))}`
 }
 
 /** Counts a wrong password until the end of its window, in one statement, so that none of many at once is lost. The first opens the window. */

@@ -4,6 +4,7 @@ import { asAdmin, bearer, buildApp, newProduct, registered, testDatabase } from 
 import { buildLogged } from '../helpers/log.ts'
 import { freePort } from '../helpers/process.ts'
 import { createProxy } from '../helpers/proxy.ts'
+import { withReservations } from '../helpers/reservations.ts'
 import { otherSession } from '../prisma/project.ts'
 
 async function setting (app: FastifyInstance, name: string): Promise<unknown> {
@@ -12,15 +13,15 @@ async function setting (app: FastifyInstance, name: string): Promise<unknown> {
 }
 
 t.test('what another session has locked is 503 CONTENTION, and others are answered meanwhile', async (t) => {
-  const app = await buildApp(t, { DATABASE_LOCK_TIMEOUT: 1_000, DATABASE_POOL_MAX: 3 })
-  const { id } = await newProduct(app)
+  const app = await buildApp(t, { DATABASE_LOCK_TIMEOUT: 1_000, DATABASE_POOL_MAX: 3 }, withReservations)
+  const { id, stock } = await newProduct(app)
   const admin = bearer((await asAdmin(app)).token)
   const headers = bearer((await registered(app)).token)
   await otherSession(t, await testDatabase(), `SELECT 1 FROM products WHERE id = '${id}' FOR UPDATE`)
   const waiting = [
     app.inject({ method: 'PATCH', url: `/products/${id}`, headers: { ...admin, 'if-match': '*' }, payload: { stock: 1 } }),
     app.inject({ method: 'DELETE', url: `/products/${id}`, headers: { ...admin, 'if-match': '*' } }),
-    ...['a', 'b', 'c'].map(key => app.inject({ method: 'POST', url: '/orders', headers: { ...headers, 'idempotency-key': key }, payload: { items: [{ productId: id, quantity: 1 }] } }))
+    ...['a', 'b', 'c'].map(key => app.inject({ method: 'POST', url: '/reservations', headers: { ...headers, 'idempotency-key': key }, payload: { productId: id, quantity: 1 } }))
   ]
   t.equal((await app.inject(`/products/${id}`)).statusCode, 200, 'with more that wait than there are connections')
   for (const response of await Promise.all(waiting)) {
@@ -28,7 +29,8 @@ t.test('what another session has locked is 503 CONTENTION, and others are answer
     t.equal(response.json().code, 'CONTENTION')
     t.equal(response.headers['retry-after'], '1')
   }
-  t.equal((await app.inject({ url: '/orders', headers })).json().items.length, 0, 'and nothing was done')
+  const done = [(await app.inject(`/products/${id}`)).json().stock, await app.prisma.event.count(), await app.prisma.idempotencyRecord.count()]
+  t.same(done, [stock, 0, 0], 'and nothing was done')
 })
 
 t.test('a statement that takes too long is 503 UNAVAILABLE', async (t) => {
