@@ -1,0 +1,76 @@
+import { isDeepStrictEqual } from 'node:util'
+import { MongoServerError, type Db, type IndexDescriptionInfo } from 'mongodb'
+
+/** A collection that the service needs. */
+export interface NeededCollection {
+  name: string
+  validator: object
+  indexes: { name: string, key: Record<string, 1 | -1>, unique?: boolean, expireAfterSeconds?: number, partialFilterExpression?: object }[]
+}
+
+const EXISTS = 48
+const CHECKS = { validationLevel: 'strict', validationAction: 'error' } as const
+
+/** What a database lacks or has otherwise, in words: nothing when it is as needed. It changes nothing. */
+export async function missingIn (db: Db, needed: NeededCollection[]): Promise<string[]> {
+  const there = new Map((await db.listCollections().toArray()).map(found => [found.name, 'options' in found ? found.options ?? {} : {}]))
+  const problems = await Promise.all(needed.map(async ({ name, validator, indexes }) => {
+    const options = there.get(name)
+    if (options === undefined) return [`the collection ${name} is missing`]
+    const found = new Map((await db.collection(name).indexes()).map(index => [index.name, index]))
+    const isChecked = isDeepStrictEqual(options.validator, validator) && options.validationLevel !== 'off' && options.validationAction !== 'warn'
+    return [
+      ...isChecked ? [] : [`the collection ${name} has another validator`],
+      ...indexes.flatMap(index => {
+        const present = found.get(index.name)
+        return present === undefined ? [`the index ${name}.${index.name} is missing`] : isSame(index, present) ? [] : [`the index ${name}.${index.name} is another`]
+      })
+    ]
+  }))
+  return problems.flat()
+}
+
+/**
+ * Makes collections, validators and indexes as needed. Several may do it at once. Documents are left as they are, also those that no
+ * longer fit, and so are indexes that nobody asks for.
+ * @returns what was made, in words
+ * @throws Error in words for the operator, where an index of the same name is another
+ */
+export async function prepareCollections (db: Db, needed: NeededCollection[]): Promise<string[]> {
+  const made: string[] = []
+  for (const { name, validator, indexes } of needed) {
+    const [there] = await db.listCollections({ name }).toArray()
+    if (there === undefined) made.push(...await createCollection(db, name, validator))
+    else if (!('options' in there) || !isDeepStrictEqual(there.options?.validator, validator) || there.options?.validationAction === 'warn' || there.options?.validationLevel === 'off') {
+      await db.command({ collMod: name, validator, ...CHECKS })
+      made.push(`the validator of ${name}`)
+    }
+    const found = new Map((await db.collection(name).indexes()).map(index => [index.name, index]))
+    for (const { name: index, key, ...options } of indexes) {
+      const present = found.get(index)
+      if (present !== undefined && isSame({ key, ...options }, present)) continue
+      if (present !== undefined) throw new Error(`The index ${index} of ${name} is there, and is another. Give the new one another name, and drop the old one when no release needs it.`)
+      await db.collection(name).createIndex(key, { ...options, name: index })
+      made.push(`the index ${name}.${index}`)
+    }
+  }
+  return made
+}
+
+async function createCollection (db: Db, name: string, validator: object): Promise<string[]> {
+  try {
+    await db.createCollection(name, { validator, ...CHECKS })
+    return [`the collection ${name}`]
+  } catch (error) {
+    // Another process was faster.
+    if (error instanceof MongoServerError && error.code === EXISTS) return []
+    throw error
+  }
+}
+
+function isSame (needed: Omit<NeededCollection['indexes'][number], 'name'>, found: IndexDescriptionInfo): boolean {
+  return isDeepStrictEqual(Object.entries(needed.key), Object.entries(found.key).map(([field, way]) => [field, Number(way)])) &&
+    (needed.unique ?? false) === (found.unique ?? false) &&
+    needed.expireAfterSeconds === found.expireAfterSeconds &&
+    isDeepStrictEqual(needed.partialFilterExpression, found.partialFilterExpression)
+}
