@@ -58,7 +58,7 @@ export class Repository<T extends Kept> {
       return same === null ? undefined : { before: toResource(same), after: toResource(same) }
     }
     const set = { ...given, updatedAt: new Date() } as unknown as MatchKeysAndValues<DocumentOf<T>>
-    const update = { $set: set, $inc: { version: 1 } } as UpdateFilter<DocumentOf<T>>
+    const update = { $set: set, $inc: { version: 1 } } as unknown as UpdateFilter<DocumentOf<T>>
     const document = await this.#run(async (collection, limits) => await collection.findOneAndUpdate(where, update, { ...limits, session: transaction, returnDocument: 'before' }))
     if (document === null) return undefined
     const before = toResource(document)
