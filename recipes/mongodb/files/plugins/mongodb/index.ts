@@ -71,7 +71,7 @@ async function mongodb (fastify: FastifyInstance, { collections = [] }: MongodbO
   if (metrics !== undefined) measure({ client: link.client, isUp: () => link.trouble === undefined }, metrics.registry)
   let isPrepared = false
   fastify.addHook('onReady', async () => {
-    link.start()
+    await link.start()
     if (fastify.hasDecorator('addHealthCheck')) fastify.addHealthCheck('mongodb', check)
     if (ROLE === 'web') return
     for (const definition of definitions.values()) {

@@ -34,6 +34,7 @@ export class MongoLink {
   #reason = 'it has not answered yet'
   #wasAway = false
   #isConnected = false
+  readonly #firstWord = Promise.withResolvers<void>()
   #running: Promise<void> | undefined
 
   /** @throws Error when the URL can't be used; it has no secrets */
@@ -54,9 +55,10 @@ export class MongoLink {
     return this.client.db()
   }
 
-  /** Begins to connect. */
-  start (): void {
+  /** Begins to connect. Resolves when it is known whether a server is there; what comes before would wait for one. */
+  async start (): Promise<void> {
     this.#running ??= this.#run()
+    await within(this.#firstWord.promise, CONNECT_MS, () => {})
   }
 
   /** Why no server can be written to now; undefined when one can. */
@@ -108,12 +110,14 @@ export class MongoLink {
   }
 
   #heard (address: string): void {
+    this.#firstWord.resolve()
     this.#silent.delete(address)
     if (this.#wasAway) this.#log.info('MongoDB is back')
     this.#wasAway = false
   }
 
   #missed (address: string, failure: Error): void {
+    this.#firstWord.resolve()
     this.#silent.add(address)
     this.#reason = failure.message
     if (this.#closing.signal.aborted || this.#wasAway || !this.#isAway) return
