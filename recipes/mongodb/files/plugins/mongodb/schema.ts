@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { MongoServerError, type Db, type IndexDescriptionInfo } from 'mongodb'
+import { MongoServerError, type Db, type Document, type IndexDescriptionInfo } from 'mongodb'
 
 /** A collection that the service needs. */
 export interface NeededCollection {
@@ -13,14 +13,13 @@ const CHECKS = { validationLevel: 'strict', validationAction: 'error' } as const
 
 /** What a database lacks or has otherwise, in words: nothing when it is as needed. It changes nothing. */
 export async function missingIn (db: Db, needed: NeededCollection[]): Promise<string[]> {
-  const there = new Map((await db.listCollections().toArray()).map(found => [found.name, 'options' in found ? found.options ?? {} : {}]))
+  const there = await collectionsOf(db)
   const problems = await Promise.all(needed.map(async ({ name, validator, indexes }) => {
     const options = there.get(name)
     if (options === undefined) return [`the collection ${name} is missing`]
     const found = new Map((await db.collection(name).indexes()).map(index => [index.name, index]))
-    const isChecked = isDeepStrictEqual(options.validator, validator) && options.validationLevel !== 'off' && options.validationAction !== 'warn'
     return [
-      ...isChecked ? [] : [`the collection ${name} has another validator`],
+      ...isChecked(options, validator) ? [] : [`the collection ${name} has another validator`],
       ...indexes.flatMap(index => {
         const present = found.get(index.name)
         return present === undefined ? [`the index ${name}.${index.name} is missing`] : isSame(index, present) ? [] : [`the index ${name}.${index.name} is another`]
@@ -38,10 +37,11 @@ export async function missingIn (db: Db, needed: NeededCollection[]): Promise<st
  */
 export async function prepareCollections (db: Db, needed: NeededCollection[]): Promise<string[]> {
   const made: string[] = []
+  const there = await collectionsOf(db)
   for (const { name, validator, indexes } of needed) {
-    const [there] = await db.listCollections({ name }).toArray()
-    if (there === undefined) made.push(...await createCollection(db, name, validator))
-    else if (!('options' in there) || !isDeepStrictEqual(there.options?.validator, validator) || there.options?.validationAction === 'warn' || there.options?.validationLevel === 'off') {
+    const options = there.get(name)
+    if (options === undefined) made.push(...await createCollection(db, name, validator))
+    else if (!isChecked(options, validator)) {
       await db.command({ collMod: name, validator, ...CHECKS })
       made.push(`the validator of ${name}`)
     }
@@ -55,6 +55,15 @@ export async function prepareCollections (db: Db, needed: NeededCollection[]): P
     }
   }
   return made
+}
+
+/** The collections that there are, with the options that they were made with. */
+async function collectionsOf (db: Db): Promise<Map<string, Document>> {
+  return new Map((await db.listCollections().toArray()).map(found => [found.name, 'options' in found ? found.options ?? {} : {}]))
+}
+
+function isChecked ({ validator: found, validationLevel, validationAction }: Document, validator: object): boolean {
+  return isDeepStrictEqual(found, validator) && validationLevel !== 'off' && validationAction !== 'warn'
 }
 
 async function createCollection (db: Db, name: string, validator: object): Promise<string[]> {
