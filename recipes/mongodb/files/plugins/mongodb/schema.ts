@@ -38,6 +38,8 @@ export async function missingIn (db: Db, needed: NeededCollection[]): Promise<st
 export async function prepareCollections (db: Db, needed: NeededCollection[]): Promise<string[]> {
   const made: string[] = []
   const there = await collectionsOf(db)
+  // Before anything is changed.
+  for (const { name, indexes } of needed) if (there.has(name)) await assertNoOthers(db, name, indexes)
   for (const { name, validator, indexes } of needed) {
     const options = there.get(name)
     if (options === undefined) made.push(...await createCollection(db, name, validator))
@@ -45,16 +47,22 @@ export async function prepareCollections (db: Db, needed: NeededCollection[]): P
       await db.command({ collMod: name, validator, ...CHECKS })
       made.push(`the validator of ${name}`)
     }
-    const found = new Map((await db.collection(name).indexes()).map(index => [index.name, index]))
+    const found = new Set((await db.collection(name).indexes()).map(({ name }) => name))
     for (const { name: index, key, ...options } of indexes) {
-      const present = found.get(index)
-      if (present !== undefined && isSame({ key, ...options }, present)) continue
-      if (present !== undefined) throw new Error(`The index ${index} of ${name} is there, and is another. Give the new one another name, and drop the old one when no release needs it.`)
+      if (found.has(index)) continue
       await db.collection(name).createIndex(key, { ...options, name: index })
       made.push(`the index ${name}.${index}`)
     }
   }
   return made
+}
+
+async function assertNoOthers (db: Db, name: string, indexes: NeededCollection['indexes']): Promise<void> {
+  const found = new Map((await db.collection(name).indexes()).map(index => [index.name, index]))
+  for (const index of indexes) {
+    const present = found.get(index.name)
+    if (present !== undefined && !isSame(index, present)) throw new Error(`The index ${index.name} of ${name} is there, and is another. Give the new one another name, and drop the old one when no release needs it.`)
+  }
 }
 
 /** The collections that there are, with the options that they were made with. */

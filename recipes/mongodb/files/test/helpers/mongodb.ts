@@ -44,7 +44,7 @@ export async function mongodbSettings (): Promise<Record<string, string>> {
   return { MONGODB_URL: await database, MONGODB_TRANSACTIONS: transactions ? 'required' : 'when-available' }
 }
 
-interface Features { transactions: boolean, validation: boolean, changes: boolean }
+interface Features { transactions: boolean, validation: boolean, changes: boolean, updates: boolean }
 let found: Promise<Features> | undefined
 
 /** What the server can do: not every one is a replica set, or MongoDB itself. */
@@ -53,7 +53,7 @@ export async function features (): Promise<Features> {
 }
 
 async function look (): Promise<Features> {
-  if (given === undefined) return { transactions: false, validation: false, changes: false }
+  if (given === undefined) return { transactions: false, validation: false, changes: false, updates: false }
   const { db } = newDatabase()
   const hello = await db.admin().command({ hello: 1 }).catch(() => ({}) as Record<string, unknown>)
   const transactions = hello.setName !== undefined || hello.msg === 'isdbgrid'
@@ -61,6 +61,14 @@ async function look (): Promise<Features> {
   const validation = await checked.insertOne({}).then(() => false, error => error instanceof MongoServerError && error.code === 121)
   const stream = checked.watch([], { maxAwaitTimeMS: 1 })
   const changes = await stream.tryNext().then(() => true, () => false)
+  let updates = false
+  if (changes) {
+    await checked.insertOne({ n: 1 })
+    await checked.updateOne({ n: 1 }, { $set: { n: 2 } })
+    await stream.next()
+    const update = await stream.next()
+    updates = 'documentKey' in update && update.documentKey._id !== undefined
+  }
   await stream.close()
-  return { transactions, validation, changes }
+  return { transactions, validation, changes, updates }
 }
