@@ -181,7 +181,8 @@ t.test('a commit of which nobody knows what became is sent again', async t => {
 
 t.test('conflicts without an end are given up as 503', async t => {
   const { app } = await connected(t, { answer: ({ insert }) => insert === undefined ? undefined : conflict() }, { MONGODB_TIMEOUT: 300 })
-  await t.rejects(app.mongodb.transaction(async session => { await app.mongodb.collection('things').insertOne({ n: 1 }, { session }) }), { statusCode: 503 })
+  const error = await app.mongodb.transaction(async session => { await app.mongodb.collection('things').insertOne({ n: 1 }, { session }) }).catch(error => error)
+  t.match(app.problemOf(error), { status: 503, code: 'UNAVAILABLE' })
 })
 
 t.test('what fails in a transaction is taken back', async t => {
