@@ -32,6 +32,7 @@ export class MongoLink {
   readonly #silent = new Set<string>()
   #servers: TopologyDescription['servers'] = new Map()
   #reason = 'it has not answered yet'
+  #hasReplicas = false
   #wasAway = false
   #isConnected = false
   readonly #firstWord = Promise.withResolvers<void>()
@@ -43,6 +44,8 @@ export class MongoLink {
     this.client = newClient(options)
     this.client.on('topologyDescriptionChanged', ({ newDescription: { servers } }) => {
       if (servers.size > 0) this.#servers = servers
+      // Also while its members are silent.
+      this.#hasReplicas ||= [...servers.values()].some(({ type }) => REPLICATED.has(type))
     })
     // `connectionId` of a heartbeat is the address.
     this.client.on('serverHeartbeatSucceeded', ({ connectionId }) => this.#heard(connectionId))
@@ -77,7 +80,7 @@ export class MongoLink {
   async isReplicated (): Promise<boolean> {
     this.assertThere()
     if (!this.#isConnected) await this.client.connect()
-    return [...this.#servers.values()].some(({ type }) => REPLICATED.has(type))
+    return this.#hasReplicas
   }
 
   async close (): Promise<void> {

@@ -27,7 +27,10 @@ export async function inMongoTransaction<T> ({ link, isRequired, timeoutMs }: Tr
   const running = link.client.withSession(async session => await session.withTransaction(async () => {
     // The driver alone would try for two minutes.
     if (performance.now() > until) late()
-    return await work(session)
+    const result = await work(session)
+    // Nobody waits for it any more: it is taken back.
+    if (performance.now() > until) late()
+    return result
   }, { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority' }, maxCommitTimeMS: timeoutMs }))
   return await within(running, timeoutMs, late)
 }

@@ -185,6 +185,18 @@ t.test('conflicts without an end are given up as 503', async t => {
   t.match(app.problemOf(error), { status: 503, code: 'UNAVAILABLE' })
 })
 
+t.test('a transaction that nobody waits for any more is taken back', async t => {
+  const { app, names } = await connected(t, {}, { MONGODB_TIMEOUT: 100 })
+  const { promise, resolve } = Promise.withResolvers<void>()
+  await t.rejects(app.mongodb.transaction(async session => {
+    await app.mongodb.collection('things').insertOne({ n: 1 }, { session })
+    await promise
+  }), { message: /within 100 ms/ })
+  resolve()
+  await until(() => names().includes('abortTransaction'))
+  t.notOk(names().includes('commitTransaction'))
+})
+
 t.test('what fails in a transaction is taken back', async t => {
   const { app, names } = await connected(t)
   await t.rejects(app.mongodb.transaction(async session => {
