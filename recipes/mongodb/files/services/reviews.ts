@@ -120,12 +120,12 @@ export async function updateReview (store: MongoStore, actor: Actor, id: string,
 }
 
 /**
- * Deletes one's own review, or anyone's with the scope `orders:admin`, if it has one of the versions.
+ * Deletes one's own review, or anyone's with the scope `products:write`, if it has one of the versions.
  * @throws DomainError NOT_FOUND, NOT_OWN_REVIEW, STALE_VERSION
  */
 export async function deleteReview (store: MongoStore, actor: Actor, id: string, versions: Versions): Promise<void> {
   const { authorId } = await findReview(store, id)
-  if (authorId !== actor.id && !actor.scopes.has('orders:admin')) throw notOwn()
+  if (authorId !== actor.id && !actor.scopes.has('products:write')) throw notOwn()
   const removed = await store.transaction(async transaction => {
     const found = await repository(store).remove(id, versions, transaction)
     if (found !== undefined) await rate(store, found.productId, -1, -found.rating, transaction)

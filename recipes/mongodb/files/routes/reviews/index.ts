@@ -101,7 +101,7 @@ const reviews: FastifyPluginAsyncTypebox = async fastify => {
     schema: {
       operationId: 'deleteReview',
       summary: 'Delete one\'s own review',
-      description: 'With the scope `orders:admin` anyone\'s.',
+      description: 'With the scope `products:write` anyone\'s.',
       tags,
       params,
       headers: ifMatchHeaders,
