@@ -72,7 +72,7 @@ const repository = (store: MongoStore) => new Repository<Review>(store, reviews)
 export async function listReviews (store: MongoStore, query: PageQuery<ReviewSort> & Partial<Pick<Review, 'productId' | 'authorId' | 'rating'>> & { q?: string }): Promise<Page<Review>> {
   const { sort = '-createdAt', productId, authorId, rating, q = '' } = query
   const equal = Object.entries({ productId, authorId, rating }).filter(([, value]) => value !== undefined).map(([field, value]) => [field, { $eq: value }])
-  const anywhere = { $regex: RegExp.escape(q), $options: 'i' }
+  const anywhere = { $regex: literally(q), $options: 'i' }
   const filter = { ...Object.fromEntries(equal), ...q === '' ? {} : { $or: [{ title: anywhere }, { text: anywhere }] } }
   return order.page(await repository(store).list(filter, order.seek(sort, query)), sort, query)
 }
@@ -138,6 +138,11 @@ export async function deleteReview (store: MongoStore, actor: Actor, id: string,
 export async function ratingOf (store: MongoStore, productId: string): Promise<Rating> {
   const { count, sum } = await guarded(async () => await store.collection<RatingDocument>(ratings.name).findOne({ _id: { $eq: productId } }, { maxTimeMS: store.maxTimeMS })) ?? { count: 0, sum: 0 }
   return { productId, count, average: count === 0 ? null : Math.round(sum / count * 100) / 100 }
+}
+
+/** A pattern for a text as it is. Not `RegExp.escape`: it writes \u2028, which MongoDB's PCRE refuses. */
+function literally (text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 }
 
 async function rate (store: MongoStore, productId: string, count: number, sum: number, transaction: MongoTransaction): Promise<void> {

@@ -131,6 +131,7 @@ t.test('a list is of a product, an author, a rating, or what is written', withMo
   t.same(await ids('q=clicks'), [theirs.id])
   t.same(await ids(`q=${encodeURIComponent('l (and) M')}`), [mine.id], 'the text is no pattern')
   t.same(await ids('q=.*'), [])
+  for (const text of ['\\', '[', '(?i)', '\u2028', '\u3000x', '#', 'a{2}', '\\Qa\\E']) t.same(await ids(`q=${encodeURIComponent(text)}`), [], encodeURIComponent(text))
   t.same(await ids('rating=1'), [])
 })
 
