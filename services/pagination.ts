@@ -14,7 +14,6 @@ export interface PageQuery<Sort extends string = string> { sort?: Sort, limit?: 
 /** What a list can be sorted by: a column that is never null, what kind of values it has, and the value of an item. */
 export interface SortKey<T> { column: string, kind: CursorKind, value: (item: T) => CursorValue }
 
-
 /**
  * Keyset pagination of one list: pages go on from the last row that was seen, by
  * the sort column and then the id, so rows that come and go in between neither
