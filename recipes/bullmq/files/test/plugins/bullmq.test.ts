@@ -48,6 +48,16 @@ t.test('a worker that starts without Redis begins when it is there', withRedis, 
   await until(() => runs.length === 1)
 })
 
+t.test('a worker whose Redis is away ends all the same', withRedis, async t => {
+  const redis = await redisServer(t)
+  const { app } = await worker(t, newQueue(), {}, { JOBS_REDIS_URL: redis.url, METRICS_TOKEN })
+  await until(() => isWell(app))
+  await redis.stop()
+  await until(async () => !await isWell(app))
+  await app.close()
+  t.pass('what was left would keep this process from ending')
+})
+
 t.test('a relay that is killed after it has handed a job on, and before it has noted that, hands it on again: it runs once', async t => {
   const name = newQueue()
   const { app: web } = await worker(t, name, {}, { ROLE: 'web' })

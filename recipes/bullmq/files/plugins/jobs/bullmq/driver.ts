@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { within } from '../../../server/within.ts'
 import type { Config } from '../../config/index.ts'
 import type { BackendOptions, JobBackend, JobDriver } from '../driver.ts'
 import { JobsUnavailableError, type QueueCounts } from '../types.ts'
@@ -129,7 +130,8 @@ function open ({ config, databaseUrl, prisma, log, works, jobs, run }: BackendOp
     },
     close: async () => {
       closing.abort()
-      await relay?.close()
+      // One that waits for a Redis that is away ends with the connection, below.
+      await within(relay?.close() ?? Promise.resolve(), PATIENCE_MS, () => {})
       await workers?.close()
       store?.close()
     }

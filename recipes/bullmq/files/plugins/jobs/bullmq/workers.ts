@@ -25,6 +25,14 @@ export interface Workers {
   close: () => Promise<void>
 }
 
+/** A worker that can be left alone. */
+class Leavable extends Worker {
+  /** Renews no lock any more. One that ends in order does so last, which it never comes to when Redis is away. */
+  async leave (): Promise<void> {
+    await this.lockManager.close()
+  }
+}
+
 /** The next attempt is not to come earlier. */
 class Postponed extends Error {
   readonly delayMs: number
@@ -42,13 +50,26 @@ const TICK_RETRY_MS = 2_000
 
 /** Fetches jobs from Redis, and settles them by what running them gives. */
 export function createWorkers ({ url, prefix, log, run, begun, ended, tick }: WorkersOptions): Workers {
-  const workers: Worker[] = []
+  const workers: Leavable[] = []
   let isStopped = false
+  /** Of each worker, where it waits for jobs: one that BullMQ leaves behind would try to connect for ever. */
+  const waiting: Redis[] = []
   let redis: Redis | undefined
 
+  function connect (): Redis {
+    const redis = connectRedis(url, log, 'Redis is away: no jobs are run', { maxRetriesPerRequest: null })
+    const duplicate = redis.duplicate.bind(redis)
+    redis.duplicate = options => {
+      const copy = duplicate(options)
+      waiting.push(copy)
+      return copy
+    }
+    return redis
+  }
+
   function make (name: string, concurrency: number, maxStalledCount: number, backoffStrategy: (failed: number, type?: string, error?: Error, job?: MinimalJob) => number, process: (job: BullJob, token: string | undefined, signal: AbortSignal | undefined) => Promise<void>): Worker {
-    redis ??= connectRedis(url, log, 'Redis is away: no jobs are run', { maxRetriesPerRequest: null })
-    const worker = new Worker(name, process, {
+    redis ??= connect()
+    const worker = new Leavable(name, process, {
       connection: asConnection(redis), prefix, concurrency, maxStalledCount, ...SIGNS_OF_LIFE, skipVersionCheck: true, settings: { backoffStrategy }
     })
     // That Redis is away is said by the connection.
@@ -121,8 +142,8 @@ export function createWorkers ({ url, prefix, log, run, begun, ended, tick }: Wo
     close: async () => {
       // One whose Redis is away does not end.
       await within(Promise.allSettled(workers.map(async worker => await worker.close())), CLOSE_MS, () => {})
-      await within(Promise.allSettled(workers.map(async worker => await worker.disconnect())), CLOSE_MS, () => {})
-      redis?.disconnect()
+      for (const worker of workers) await worker.leave()
+      for (const one of [...waiting, redis]) one?.disconnect()
     }
   }
 }
