@@ -23,7 +23,7 @@ const RETRY_MS = 10
 type Arguments = [sql: string | mariadb.QueryOptions, values?: unknown]
 
 /** The connection was given up, or none was to be had. It looks like one of the driver's, so that Prisma's adapter passes it on as one. */
-export class ConnectionError extends Error {
+class ConnectionError extends Error {
   override name = 'ConnectionError'
   readonly errno = 45028
   readonly sqlState = '08S01'
