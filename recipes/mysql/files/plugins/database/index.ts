@@ -54,7 +54,7 @@ async function database (fastify: FastifyInstance) {
   // onClose hooks run last to first: what was registered before, and may still need the database, is not yet closed.
   fastify.addHook('onClose', async () => {
     // A connection that is dead does not end.
-    await within(Promise.all([prisma.$disconnect(), pool.end(), probe.close()]), CLOSE_MS, () => log.warn('the connections to the database did not close: they are left'))
+    await within(Promise.all([prisma.$disconnect(), probe.close()]), CLOSE_MS, () => log.warn('the connections to the database did not close: they are left'))
   })
 }
 

@@ -68,7 +68,8 @@ export class Pool {
       // Waited for, though its type does not say so.
       validate: (connection => connection.isValid() && this.#isAlive(connection)) as (connection: mariadb.Connection) => boolean,
       destroy: async connection => {
-        if (connection.isValid()) await connection.end()
+        // One that breaks meanwhile has ended, too.
+        if (connection.isValid()) await connection.end().catch(() => connection.destroy())
       }
     })
   }
