@@ -48,15 +48,15 @@ t.test('without MONGODB_URL what is in MongoDB is not available, and the readine
 
 t.test('MONGODB_URL names a database, on one server or several', async t => {
   const read = (MONGODB_URL: string) => loadConfig({ NODE_ENV: 'test', MONGODB_URL }).MONGODB_URL
-  for (const url of ['mongodb://localhost/app', 'mongodb://user:p%40ss@a:27017,b:27018/app?replicaSet=rs', 'mongodb+srv://user:pass@cluster.example.com/app']) t.equal(read(url), url)
+  for (const url of ['mongodb://localhost/app', 'mongodb://user:hunter2@a:27017,b:27018/app?replicaSet=rs', 'mongodb+srv://user:s3cret@cluster.example.com/app']) t.equal(read(url), url)
   for (const url of ['http://localhost/app', 'mongodb://', 'mongodb://localhost', 'mongodb://localhost/', 'mongodb://localhost/?replicaSet=rs', 'mongodb://localhost/a b', 'localhost/app']) {
     t.throws(() => read(url), { message: /MONGODB_URL: expected a URL that starts with mongodb/ }, url)
   }
 })
 
 t.test('what is wrong with MONGODB_URL is said without it', async t => {
-  t.throws(() => loadConfig({ NODE_ENV: 'test', MONGODB_URL: 'mongodb://ada:hush@localhost' }), { message: /^(?!.*hush)/s })
-  const config = await testConfig({ MONGODB_URL: 'mongodb://ada:hush@localhost/app?sesame=open' })
+  t.throws(() => loadConfig({ NODE_ENV: 'test', MONGODB_URL: 'mongodb://ada:hunter2@localhost' }), { message: /^(?!.*hunter2)/s })
+  const config = await testConfig({ MONGODB_URL: 'mongodb://ada:hunter2@localhost/app?sesame=open' })
   await t.rejects(buildApp(t, config), { message: /^MONGODB_URL can't be used: Mongo\w+Error$/ })
 })
 
