@@ -129,15 +129,17 @@ t.test('a client that hangs up half-way harms nobody', async (t) => {
 })
 
 t.test('requests under way at shutdown are answered', async (t) => {
+  const { promise: underWay, resolve: begun } = Promise.withResolvers<void>()
   const app = await buildApp(t, {}, app => {
     app.get('/slow', { config: { public: true }, schema: { hide: true } }, async () => {
+      begun()
       await new Promise(resolve => setTimeout(resolve, 300))
       return { done: true }
     })
   })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const answer = raw(app, 'GET /slow HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n')
-  await new Promise(resolve => setTimeout(resolve, 100))
+  await underWay
   await app.close()
   t.match(await answer, /200 OK[^]*\{"done":true\}/)
 })
