@@ -14,6 +14,9 @@ const root = join(import.meta.dirname, '../..')
 /** Node is given the right to read and to use the network: no file is written, wherever it is. */
 const NO_WRITES = '--permission --allow-fs-read=* --allow-net --allow-worker --no-warnings'
 
+// Two installs by npm are among its steps.
+t.setTimeout(900_000)
+
 t.test('the image', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, async (t) => {
   const DATABASE_URL = await plainDatabase(t, server)
   const image = await buildImage(t)
