@@ -636,7 +636,7 @@ export interface components {
             sku: string;
             /**
              * Format: int32
-             * @description How many can be ordered
+             * @description How many there are
              */
             stock: number;
         };
@@ -843,7 +843,7 @@ export interface components {
             type: string;
         };
         /**
-         * @description Something that can be ordered
+         * @description Something for sale
          * @example {
          *       "id": "0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11",
          *       "sku": "KB-TKL-01",
@@ -878,7 +878,7 @@ export interface components {
             sku: string;
             /**
              * Format: int32
-             * @description How many can be ordered
+             * @description How many there are
              */
             stock: number;
             /**
@@ -917,7 +917,7 @@ export interface components {
             };
             /**
              * Format: int32
-             * @description How many can be ordered
+             * @description How many there are
              */
             stock?: number;
         };

@@ -1,4 +1,4 @@
-// Data to start with: products to order and an admin. Running it again adds what is
+// Data to start with: products and an admin. Running it again adds what is
 // missing and leaves alone what is there. `npm run db:seed`
 import { PrismaPg } from '@prisma/adapter-pg'
 import { loadConfig } from '../plugins/config/index.ts'

@@ -5,7 +5,7 @@ import { DomainError } from './errors.ts'
 import type { Money } from './money.ts'
 import { keyset, type Page, type PageQuery } from './pagination.ts'
 
-/** Something that can be ordered. `version` grows with every change, also of the stock. */
+/** Something for sale. `version` grows with every change, also of the stock. */
 export interface Product {
   id: string
   sku: string

@@ -3,10 +3,18 @@ import type { Role } from '../prisma/generated/client.ts'
 /** Who asks, and what that person may do. */
 export interface Actor { id: string, scopes: ReadonlySet<string> }
 
-const user = ['orders:read', 'orders:write'] as const
+const user = [
+  'orders:read',
+  'orders:write',
+] as const
 const scopes = {
   user,
-  admin: [...user, 'products:write', 'users:read', 'orders:admin']
+  admin: [
+    ...user,
+    'products:write',
+    'users:read',
+    'orders:admin',
+  ],
 } as const satisfies Record<Role, readonly string[]>
 
 export type Scope = typeof scopes[Role][number]

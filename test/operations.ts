@@ -41,6 +41,13 @@ export async function operationsOf (app: FastifyInstance) {
   }
 
   const table: Record<string, Line> = {
+    'GET /orders': { answers: signedIn(200) },
+    'POST /orders': { answers: signedIn(201), payload: items },
+    'GET /orders/:id': { answers: ownerAndAdmin(200), id: pending },
+    'POST /orders/:id/pay': { answers: ownerAndAdmin(200), id: pending },
+    'POST /orders/:id/cancel': { answers: ownerAndAdmin(200), id: pending },
+    'POST /orders/:id/ship': { answers: admins(200), id: paid },
+
     'GET /.well-known/jwks.json': { answers: everyone(200) },
     'GET /problems': { answers: everyone(200) },
     'GET /problems/:code': { answers: everyone(200), path: '/problems/not-found' },
@@ -74,13 +81,6 @@ export async function operationsOf (app: FastifyInstance) {
     'PATCH /users/me': { answers: signedIn(200), payload: () => ({ name: 'Renamed' }) },
     'GET /users': { answers: admins(200) },
     'GET /orders/events': { answers: signedIn(200) },
-
-    'GET /orders': { answers: signedIn(200) },
-    'POST /orders': { answers: signedIn(201), payload: items },
-    'GET /orders/:id': { answers: ownerAndAdmin(200), id: pending },
-    'POST /orders/:id/pay': { answers: ownerAndAdmin(200), id: pending },
-    'POST /orders/:id/cancel': { answers: ownerAndAdmin(200), id: pending },
-    'POST /orders/:id/ship': { answers: admins(200), id: paid },
 
     'GET /products': { answers: everyone(200) },
     'GET /products/:id': { answers: everyone(200), id: async () => product.id },

@@ -35,7 +35,7 @@ export async function carryOut (root: string, plan: Plan, say: (text: string) =>
   const undo = plan.tree.apply()
   try {
     if (plan.packages.length > 0) {
-      say(`npm install (${plan.packages.join(', ')}) …`)
+      say(`npm ${plan.action === 'add' ? 'installs' : 'removes'} ${plan.packages.join(', ')} …`)
       await npm(['install', '--no-audit', '--no-fund', '--loglevel=error'], `npm could not ${plan.action === 'add' ? 'install' : 'remove'} ${plan.packages.join(', ')}:`)
     }
     say('Generating what is generated …')

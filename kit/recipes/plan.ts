@@ -118,7 +118,7 @@ export function planRemove (root: string, name: string): Plan {
   }
   const { gone, others } = handOver(entry.packages, rest, [...present.values()])
   plan.packages = named(gone)
-  if (isBuiltIn) plan.next = [`recipes/${name}/README.md says what stays in the database, and what nobody does from now on`]
+  plan.next = recipe?.nextWithout ?? []
   changePackages(tree, withDependencies(withoutPackages(packagesText(tree), gone), entry.replaced ?? {}))
   tree.write(LEDGER, ledgerText(others))
   return plan

@@ -38,7 +38,9 @@ const RecipeFile = Type.Object({
   /** Tests of the kit that say whether it does as well as what it replaces. */
   tests: Type.Optional(Names),
   /** What the user has to set or do next, a line each. */
-  next: Type.Optional(Names)
+  next: Type.Optional(Names),
+  /** The same when it was taken out. */
+  nextWithout: Type.Optional(Names)
 }, { additionalProperties: false })
 
 const validator = Compile(RecipeFile)
@@ -86,7 +88,7 @@ export function readManifest (root: string, name: string): Manifest {
   if (!validator.Check(value)) {
     throw new RecipeError(`${path} is not a recipe: ${validator.Errors(value).map(({ instancePath, message }) => `${instancePath || '/'} ${message}`).join('; ')}`)
   }
-  return { name, requires: [], conflicts: [], dependencies: {}, devDependencies: {}, scripts: {}, edits: [], replaces: { paths: [], dependencies: [] }, tests: [], next: [], ...value }
+  return { name, requires: [], conflicts: [], dependencies: {}, devDependencies: {}, scripts: {}, edits: [], replaces: { paths: [], dependencies: [] }, tests: [], next: [], nextWithout: [], ...value }
 }
 
 function filesOf (folder: string): Map<string, string> {

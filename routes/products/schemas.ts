@@ -3,7 +3,7 @@ import { MAX_PRICE } from '../../services/money.ts'
 import { Amount, Currency, Id, Line, Text, Timestamp, pageOf, ref } from '../schemas.ts'
 
 const input = { additionalProperties: false }
-const inStock = 'How many can be ordered'
+const inStock = 'How many there are'
 const fields = {
   sku: Type.String({ minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$', description: 'Stock keeping unit; unique' }),
   name: Line(200, 'What it is called'),
@@ -41,7 +41,7 @@ export const Product = Type.Object({
   updatedAt: Timestamp('When it last changed')
 }, {
   $id: 'Product',
-  description: 'Something that can be ordered',
+  description: 'Something for sale',
   examples: [{ id: '0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11', ...example, createdAt: '2026-11-25T09:36:16.000Z', updatedAt: '2026-11-25T09:36:16.000Z' }]
 })
 

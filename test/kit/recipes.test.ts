@@ -273,6 +273,9 @@ t.test('the concerns of the kit can all be taken out, and put back, in any order
   }
   // Of recipes that were added, the order counts.
   for (const [name, { isBuiltIn }] of presentIn(folder)) if (!isBuiltIn) takeOut(name)
+  // What a fork has beside them by then, where the README says that it goes.
+  const own = { 'services/scopes.ts': [/(?<=const user = \[\n(?: {2}'.*',\n)*)(?=\])/, "  'things:read',\n"], 'test/operations.ts': [/(?= *\/\/ recipes: operations)/, "    'GET /things': { answers: signedIn(200) },\n"] } as const
+  for (const [path, [place, line]] of Object.entries(own)) writeAll(folder, { [path]: readFileSync(join(folder, path), 'utf8').replace(place, line) })
   const before = contents(folder)
   const opposite = names.toReversed()
   for (const [outward, back] of [[names, names], [names, opposite], [opposite, names]] as const) {

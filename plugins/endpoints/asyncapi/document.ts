@@ -41,7 +41,7 @@ function channelOf ({ url, summary, description, query, topics }: SocketRoute, n
   return {
     address: url,
     title: summary,
-    description: `${description}\n\nTopics:\n${following.join('\n')}\n\nClose codes:\n${closing.join('\n')}`,
+    description: `${description}${following.length === 0 ? '' : `\n\nTopics:\n${following.join('\n')}`}\n\nClose codes:\n${closing.join('\n')}`,
     messages: Object.fromEntries(types.map(type => [type, { $ref: `#/components/messages/${type}` }])),
     bindings: {
       ws: {
