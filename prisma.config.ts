@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'prisma/config'
 import { afterCommand } from './prisma/engine/cli-after.ts'
-import { commandName, readEnvironment, readSecret } from './prisma/engine/cli-config.ts'
+import { commandName, readEnvironment, readSecret } from './prisma/cli-config.ts'
 import { studioUrl } from './prisma/engine/cli-studio.ts'
 import { embeddedPlaceholder } from './prisma/engine/owner.ts'
 

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { readEnvironment, readSecret } from '../prisma/engine/cli-config.ts'
+import { readEnvironment, readSecret } from '../prisma/cli-config.ts'
 import { DataDirError, borrowEmbedded } from '../prisma/engine/embedded.ts'
 
 /** Something the operator can put right; the message says how. */

@@ -1,6 +1,6 @@
 // Asks the service of this container whether it lives: the HEALTHCHECK of the image.
 // `health.ts ready` asks whether it can serve requests.
-import { readEnvironment } from '../prisma/engine/cli-config.ts'
+import { readEnvironment } from '../prisma/cli-config.ts'
 
 const { PORT = '3000' } = readEnvironment()
 const check = process.argv[2] ?? 'live'

@@ -2,7 +2,7 @@
 // all jobs away, a part of `npm run db:reset`; queues and schedules stay, for the service that may be running.
 import { driver } from '../plugins/jobs/chosen.ts'
 import { connectionProblem } from '../prisma/migrate.ts'
-import { readEnvironment, readSecret } from '../prisma/engine/cli-config.ts'
+import { readEnvironment, readSecret } from '../prisma/cli-config.ts'
 import { CommandError, withDatabase } from './database.ts'
 
 /** What a driver needs to know beside the database: a setting, from the environment, a file that it names, or `.env`. */

@@ -2,21 +2,16 @@
 // database have its migrations and its seed? Whatever is wrong ends here with a message
 // for the operator, not with a stack.
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import pg from 'pg'
 import { ConfigError, loadConfig, type Config } from '../plugins/config/index.ts'
 import { driver } from '../plugins/jobs/chosen.ts'
-import { DataDirError, embeddedUrl, openEmbedded } from '../prisma/engine/embedded.ts'
-import { SET_UP_MARK } from '../prisma/engine/owner.ts'
 import { MigrationError, applyMigrations, connectionProblem, migrationStatus } from '../prisma/migrate.ts'
+import { openPrisma, saidAsTheyAre, setUpEmbedded, withQuery } from './set-up-database.ts'
+import { SetUpError } from './set-up-error.ts'
 
 const root = join(import.meta.dirname, '..')
-const CONNECT_TIMEOUT_MS = 5_000
-
-/** Something the operator can put right; the message says how. */
-class SetUpError extends Error {}
 
 async function setUp (): Promise<void> {
   const config = loadConfig()
@@ -24,7 +19,7 @@ async function setUp (): Promise<void> {
   await checkPort(config, 'METRICS_PORT')
   if (config.NODE_ENV === 'production') await checkServer(config.DATABASE_URL ?? '')
   else if (config.DATABASE_URL) await setUpServer(config.DATABASE_URL, config)
-  else await setUpEmbedded(config)
+  else await setUpEmbedded(config.DATA_DIR, fingerprint(), async url => await setUpNew(url, config))
 }
 
 async function checkPort (config: Config, name: 'PORT' | 'METRICS_PORT'): Promise<void> {
@@ -45,17 +40,15 @@ async function checkPort (config: Config, name: 'PORT' | 'METRICS_PORT'): Promis
 /** In production nothing is migrated here; a server that is away may come back, but a wrong password stays wrong. */
 async function checkServer (url: string): Promise<void> {
   try {
-    await withClient(url, async () => {})
+    await withQuery(url, async () => {})
   } catch (error) {
-    const { code = '' } = error as { code?: string }
-    if (/^(28|3D)/.test(code)) throw error
+    if ((error as SetUpError).isFinal) throw error
     process.stderr.write(`${connectionProblem(error, url) ?? String(error)} The service starts and is not ready until it answers.\n`)
   }
 }
 
 async function setUpServer (url: string, config: Config): Promise<void> {
-  const { pending, failed, seeded, jobs } = await withClient(url, async client => {
-    const query = async (sql: string) => (await client.query<Record<string, unknown>>(sql)).rows
+  const { pending, failed, seeded, jobs } = await withQuery(url, async query => {
     const status = await migrationStatus(query)
     return { ...status, jobs: await driver.storage.state(query, url), seeded: status.pending.length + status.failed.length === 0 && (await query('SELECT 1 FROM users LIMIT 1')).length > 0 }
   })
@@ -64,52 +57,18 @@ async function setUpServer (url: string, config: Config): Promise<void> {
   if (!seeded) await seedDatabase(url, config)
 }
 
-/** A mark in the data folder tells that nothing is to be done, without opening the database. */
-async function setUpEmbedded (config: Config): Promise<void> {
-  const mark = join(config.DATA_DIR, SET_UP_MARK)
-  const state = fingerprint()
-  const done = existsSync(mark) && readFileSync(mark, 'utf8') === state && existsSync(join(config.DATA_DIR, 'postgres'))
-  if (await embeddedUrl(config.DATA_DIR) !== undefined || !done) {
-    // Also fails, with the holder's name, while another process has the folder.
-    const { url, close } = await openEmbedded(config.DATA_DIR)
-    try {
-      if (done) return
-      report(await applyMigrations(url))
-      await applyJobs(url)
-      await seedDatabase(url, config)
-      writeFileSync(mark, state)
-    } finally {
-      await close()
-    }
-  }
+async function setUpNew (url: string, config: Config): Promise<void> {
+  report(await applyMigrations(url))
+  await applyJobs(url)
+  await seedDatabase(url, config)
 }
 
 async function seedDatabase (url: string, { ADMIN_EMAIL, ADMIN_PASSWORD }: Config): Promise<void> {
-  // Loaded only when needed: the client and the adapter take a good part of a second.
-  const [{ PrismaPg }, { PrismaClient }, { seed }] = await Promise.all([
-    import('@prisma/adapter-pg'), import('../prisma/generated/client.ts'), import('../prisma/seed.ts')
-  ])
-  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) })
+  const [prisma, { seed }] = await Promise.all([openPrisma(url), import('../prisma/seed.ts')])
   try {
     await seed(prisma, { adminEmail: ADMIN_EMAIL, adminPassword: ADMIN_PASSWORD })
   } finally {
     await prisma.$disconnect()
-  }
-}
-
-async function withClient<T> (url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  let client: pg.Client | undefined
-  try {
-    // Reads the files that the URL names, certificates for example.
-    client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
-    client.on('error', () => {})
-    await client.connect()
-    return await use(client)
-  } catch (error) {
-    const { code, message } = error as { code?: string, message: string }
-    throw Object.assign(new SetUpError(connectionProblem(error, url) ?? `The database cannot be used: ${message}`), { code })
-  } finally {
-    await client?.end().catch(() => {})
   }
 }
 
@@ -135,7 +94,7 @@ function report (applied: string[]): void {
 try {
   await setUp()
 } catch (error) {
-  const expected = error instanceof ConfigError || error instanceof SetUpError || error instanceof DataDirError || error instanceof MigrationError
-  process.stderr.write(`${expected ? error.message.trimEnd() : String(error instanceof Error ? error.stack : error)}\n`)
+  const expected = [ConfigError, SetUpError, MigrationError, ...saidAsTheyAre].some(kind => error instanceof kind)
+  process.stderr.write(`${expected ? (error as Error).message.trimEnd() : String(error instanceof Error ? error.stack : error)}\n`)
   process.exit(1)
 }

@@ -5,19 +5,16 @@ import { trimEvents } from './events.ts'
 const BATCH = 1_000
 const MAIL_MS = 60 * 86_400_000
 
-/** What is past its use, by the table that it is in. Mails outlive their jobs, which are kept for 30 days at the most. */
-const kinds = [
-  { table: 'refresh_tokens', name: 'refreshTokens' },
-  { table: 'idempotency_records', name: 'idempotencyRecords' },
-  { table: 'socket_tickets', name: 'socketTickets' },
-  { table: 'login_throttles', name: 'loginThrottles' },
-  { table: 'mails', name: 'mails' }
-] as const
+const hasExpired = () => Prisma.sql`expires_at < now()`
 
-/** How to tell. */
-function expired (table: typeof kinds[number]['table']): Prisma.Sql {
-  return table === 'mails' ? Prisma.sql`created_at < ${new Date(Date.now() - MAIL_MS)}` : Prisma.sql`expires_at < now()`
-}
+/** What is past its use, and how to tell now. Mails outlive their jobs, which are kept for 30 days at the most. */
+const expired = [
+  { table: 'refresh_tokens', where: hasExpired, name: 'refreshTokens' },
+  { table: 'idempotency_records', where: hasExpired, name: 'idempotencyRecords' },
+  { table: 'socket_tickets', where: hasExpired, name: 'socketTickets' },
+  { table: 'login_throttles', where: hasExpired, name: 'loginThrottles' },
+  { table: 'mails', where: () => Prisma.sql`created_at < ${new Date(Date.now() - MAIL_MS)}`, name: 'mails' }
+] as const
 
 /**
  * Deletes what has expired, and the events that are older than `retention` milliseconds. A batch at a
@@ -27,7 +24,7 @@ function expired (table: typeof kinds[number]['table']): Prisma.Sql {
  */
 export async function cleanUp (prisma: PrismaClient, { retention, signal }: { retention: number, signal: AbortSignal }): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {}
-  for (const { table, name } of kinds) deleted[name] = await inBatches(signal, async () => await deleteSome(prisma, table, expired(table), BATCH))
+  for (const { table, where, name } of expired) deleted[name] = await inBatches(signal, async () => await deleteSome(prisma, table, where(), BATCH))
   const until = new Date(Date.now() - retention)
   deleted.events = await inBatches(signal, async () => await trimEvents(prisma, until, BATCH))
   return deleted

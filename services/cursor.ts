@@ -1,8 +1,6 @@
 import { holdsText, type Kind } from './dialect.ts'
 import { DomainError } from './errors.ts'
 
-/** What a list is sorted by has values of one of these kinds. */
-export type CursorKind = Kind
 /** A value of a field that a list is sorted by. */
 export type CursorValue = string | number | Date
 
@@ -29,7 +27,7 @@ export function encodeCursor (list: string, sort: string, value: CursorValue, id
  * The place that a cursor stands for.
  * @throws DomainError INVALID_CURSOR when it is not one of this list in this order
  */
-export function decodeCursor (cursor: string, list: string, sort: string, kind: CursorKind): Place {
+export function decodeCursor (cursor: string, list: string, sort: string, kind: Kind): Place {
   const bytes = Buffer.from(cursor, 'base64url')
   const position = bytes.toString('base64url') === cursor ? parse(bytes) : undefined
   if (Array.isArray(position) && position.length === 4) {

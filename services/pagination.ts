@@ -1,6 +1,6 @@
 import { Prisma } from '../prisma/generated/client.ts'
-import { decodeCursor, encodeCursor, type CursorKind, type CursorValue } from './cursor.ts'
-import { behind } from './dialect.ts'
+import { decodeCursor, encodeCursor, type CursorValue } from './cursor.ts'
+import { behind, type Kind } from './dialect.ts'
 
 export const DEFAULT_LIMIT = 20
 export const MAX_LIMIT = 100
@@ -12,7 +12,7 @@ export interface Page<T> { items: T[], nextCursor: string | null }
 export interface PageQuery<Sort extends string = string> { sort?: Sort, limit?: number, cursor?: string }
 
 /** What a list can be sorted by: a column that is never null, what kind of values it has, and the value of an item. */
-export interface SortKey<T> { column: string, kind: CursorKind, value: (item: T) => CursorValue }
+export interface SortKey<T> { column: string, kind: Kind, value: (item: T) => CursorValue }
 
 /**
  * Keyset pagination of one list: pages go on from the last row that was seen, by

@@ -64,7 +64,7 @@ export function planAdd (root: string, name: string): Plan {
   plan.packages = named(change)
   changePackages(tree, text)
   if (recipe.builtIn) return plan
-  const entry: Entry = { requires: recipe.requires, files: Object.fromEntries([...recipe.files].map(([path, text]) => [path, digest(text)])), edits: recipe.edits, needs: packagesOf(recipe), packages: change, ...recipe.replaces.paths.length === 0 ? {} : { replaced: taken } }
+  const entry: Entry = { requires: recipe.requires, files: Object.fromEntries([...recipe.files].map(([path, text]) => [path, digest(text)])), edits: recipe.edits, needs: packagesOf(recipe), packages: change, ...Object.keys(taken).length === 0 ? {} : { replaced: taken } }
   tree.write(LEDGER, ledgerText({ ...ledger, [name]: entry }))
   return plan
 }

@@ -1,4 +1,4 @@
-import { readEnvironment } from '../../prisma/engine/cli-config.ts'
+import { readEnvironment } from '../../prisma/cli-config.ts'
 
 /** The SDK reads its settings (OTEL_*) from the environment alone; the service's own may also be in `.env`. */
 export function loadEnvironment (): void {

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { commandName } from './cli-config.ts'
+import { commandName } from '../cli-config.ts'
 import { ENGINE_TITLE, SET_UP_MARK, readOwner } from './owner.ts'
 
 const RELEASE_MS = 10_000

@@ -1,22 +1,17 @@
 // What an operator does with jobs, on the database alone: beside a running service or without one.
-import pg from 'pg'
+import type pg from 'pg'
 import { PgBoss } from 'pg-boss'
 import { each, knownQueue, type JobAdmin, type Problem } from '../admin.ts'
+import { queryOf, withClient } from './client.ts'
 import { listJobs } from './list.ts'
 import { jobsSchema, jobsSchemaState } from './schema.ts'
-
-const CONNECT_TIMEOUT_MS = 15_000
 
 interface Row { id: string, name: string, state: string, source_name: string | null, source_root_id: string | null, dead_letter: string | null }
 
 /** Runs `use` on the jobs of a database. @throws Error with words for the operator */
 export async function withJobAdmin<T> (url: string, use: (admin: JobAdmin) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
-  client.on('error', () => {})
-  await client.connect()
-  try {
-    const query = async (sql: string) => (await client.query<Record<string, unknown>>(sql)).rows
-    const state = await jobsSchemaState(query, jobsSchema(url))
+  return await withClient(url, async client => {
+    const state = await jobsSchemaState(queryOf(client), jobsSchema(url))
     if (state !== 'current') throw new Error(state === 'newer' ? 'The tables of the jobs are of a later release.' : `The tables of the jobs are ${state}: run npm run db:migrate.`)
     const boss = new PgBoss({
       db: { executeSql: async (text, values) => await client.query(text, values) },
@@ -34,9 +29,7 @@ export async function withJobAdmin<T> (url: string, use: (admin: JobAdmin) => Pr
     } finally {
       await boss.stop({ graceful: false })
     }
-  } finally {
-    await client.end().catch(() => {})
-  }
+  })
 }
 
 function jobAdmin (client: pg.Client, boss: PgBoss, schema: string): JobAdmin {

@@ -8,6 +8,7 @@ const COLUMNS = `COALESCE(j.source_root_id, j.id) AS id, j.id AS "rowId", COALES
   CASE WHEN j.state IN ('created', 'retry') AND j.source_name IS NULL THEN j.start_after END AS "startAfter",
   COALESCE(o.output ->> 'reason', o.output ->> 'message', o.output -> 'value' ->> 'message', o.output ->> 'value') AS reason, j.data -> 'payload' AS payload, j.data ->> 'requestId' AS "requestId", j.data ->> 'traceparent' AS traceparent`
 
+/** The jobs of pg-boss's tables that a query asks for, and how many there are. */
 export async function listJobs (client: pg.Client, schema: string, { queue, state, all = false, limit }: ListQuery): Promise<JobList> {
   const { rows } = await client.query<ListedJob & { total: number }>(`
     SELECT *, count(*) OVER ()::int AS total FROM (

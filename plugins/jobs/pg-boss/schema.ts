@@ -1,11 +1,10 @@
 // pg-boss's tables: where they are, whether they fit, and the way to install them.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import pg from 'pg'
 import type { JobStorage, Query } from '../driver.ts'
+import { queryOf, withClient } from './client.ts'
 
 const PLAIN = /^[a-z_][a-z0-9_]*$/
-const CONNECT_TIMEOUT_MS = 15_000
 let needed: number | undefined
 
 /** The schema of the jobs of a database: `pgboss`, and for a URL with `?schema=foo` `foo_pgboss`; as SQL and pg-boss spell it. */
@@ -31,19 +30,8 @@ export async function jobsSchemaState (query: Query, schema: string): Promise<'c
 export const storage: JobStorage = {
   version: () => String(neededVersion()),
   state: async (query, url) => await jobsSchemaState(query, jobsSchema(url)),
-  apply: async url => await withQuery(url, async query => await apply(query, jobsSchema(url))),
-  clear: async ({ databaseUrl: url }) => await withQuery(url, async query => { await query(`DELETE FROM ${jobsSchema(url)}.job`) })
-}
-
-async function withQuery<T> (url: string, use: (query: Query) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
-  client.on('error', () => {})
-  await client.connect()
-  try {
-    return await use(async sql => (await client.query<Record<string, unknown>>(sql)).rows)
-  } finally {
-    await client.end().catch(() => {})
-  }
+  apply: async url => await withClient(url, async client => await apply(queryOf(client), jobsSchema(url))),
+  clear: async ({ databaseUrl: url }) => await withClient(url, async client => { await client.query(`DELETE FROM ${jobsSchema(url)}.job`) })
 }
 
 async function apply (query: Query, schema: string): Promise<boolean> {

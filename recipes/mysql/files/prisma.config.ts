@@ -1,6 +1,6 @@
 // Configuration of the Prisma CLI: which database, which schema engine.
 import { defineConfig } from 'prisma/config'
-import { commandName, readEnvironment, readSecret } from './prisma/engine/cli-config.ts'
+import { commandName, readEnvironment, readSecret } from './prisma/cli-config.ts'
 
 const env = readEnvironment()
 

@@ -2,7 +2,7 @@
 // and outside production of `npm start`.
 import { MongoClient } from 'mongodb'
 import { prepareCollections } from '../plugins/mongodb/schema.ts'
-import { readEnvironment, readSecret } from '../prisma/engine/cli-config.ts'
+import { readEnvironment, readSecret } from '../prisma/cli-config.ts'
 import { collections } from '../services/mongodb/collections.ts'
 import { CommandError } from './database.ts'
 

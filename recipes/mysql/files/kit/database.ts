@@ -1,4 +1,4 @@
-import { readEnvironment, readSecret } from '../prisma/engine/cli-config.ts'
+import { readEnvironment, readSecret } from '../prisma/cli-config.ts'
 
 /** Something the operator can put right; the message says how. */
 export class CommandError extends Error {}

@@ -1,8 +1,9 @@
-import { decodeCursor, encodeCursor, type CursorKind, type CursorValue } from '../cursor.ts'
+import { decodeCursor, encodeCursor, type CursorValue } from '../cursor.ts'
+import type { Kind } from '../dialect.ts'
 import { DEFAULT_LIMIT, type Page, type PageQuery } from '../pagination.ts'
 
 /** What a list can be sorted by: a field that every document has, what kind of values it has, and the value of an item. */
-export interface SortField<T> { field: string, kind: CursorKind, value: (item: T) => CursorValue }
+export interface SortField<T> { field: string, kind: Kind, value: (item: T) => CursorValue }
 
 /** A part of a list: what the documents have beyond the list's own filter, their order, and how many. */
 export interface Seek { after: object, sort: Record<string, 1 | -1>, limit: number }

@@ -1,4 +1,4 @@
-// What prisma.config.ts needs. Runs in the CLI's process, on whatever Node.js started it.
+// What prisma.config.ts and the kit's commands need of the settings. Runs in the CLI's process, on whatever Node.js started it.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
