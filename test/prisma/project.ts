@@ -27,7 +27,7 @@ export class Project {
 
   constructor (t: Test, env: Record<string, string> = {}) {
     this.path = folder(t)
-    for (const name of ['schema.prisma', 'migrations', 'engine', 'migrate.ts']) cpSync(join(root, 'prisma', name), join(this.path, 'prisma', name), { recursive: true })
+    for (const name of ['schema.prisma', 'migrations', 'engine', 'cli-config.ts', 'migrate.ts']) cpSync(join(root, 'prisma', name), join(this.path, 'prisma', name), { recursive: true })
     for (const name of ['prisma.config.ts', 'package.json']) cpSync(join(root, name), join(this.path, name))
     symlinkSync(join(root, 'node_modules'), join(this.path, 'node_modules'))
     this.#env = env
