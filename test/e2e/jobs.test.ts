@@ -16,8 +16,8 @@ import { plainDatabase, rows } from '../prisma/project.ts'
 const server = process.env.TEST_DATABASE_URL ?? ''
 const options = { skip: server === '' && 'TEST_DATABASE_URL is not set' }
 /** As many as a run of all tests has time for; KILL_ORDERS=500 KILLS=20 is what was promised, and takes minutes. */
-const ORDERS = Number(process.env.KILL_ORDERS ?? 200)
-const KILLS = Number(process.env.KILLS ?? 6)
+const ORDERS = Number(process.env.KILL_ORDERS ?? 120)
+const KILLS = Number(process.env.KILLS ?? 5)
 
 t.test(`${ORDERS} orders while their worker is killed ${KILLS} times: each has exactly one confirmation`, { ...options, timeout: 240_000 }, async (t) => {
   const folder = copyOfCheckout(t)
