@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
-import { until } from '../helpers/until.ts'
+import { metric } from '../helpers/cache.ts'
 import { redisServer, withRedis } from '../helpers/redis.ts'
+import { until } from '../helpers/until.ts'
 
-const metric = async (app: FastifyInstance, line: string) => Number((await app.metrics.scrape()).text.split('\n').find(found => found.startsWith(line))?.split(' ').at(-1) ?? 0)
 const gets = async (app: FastifyInstance, result: string) => await metric(app, `cache_gets_total{cache="catalogue",result="${result}"}`)
 const nameOf = async (app: FastifyInstance, id: string) => (await app.inject(`/catalogue/${id}`)).json().name as string
 
