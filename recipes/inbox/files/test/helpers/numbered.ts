@@ -2,13 +2,15 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import type { Message } from '../../plugins/inbox/index.ts'
 import type { MessageHandler } from '../../plugins/inbox/definition.ts'
+import type { Message } from '../../plugins/inbox/index.ts'
 import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
 
 export const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 export const Payload = Type.Object({ n: Type.Integer() }, { additionalProperties: false })
+/** For messages that are handled at once: the embedded database runs transactions one after the other. */
+export const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set' }
 export type Handler = (message: Message<{ n: number }>) => Promise<void>
 
 /** What tests of a broker do to the database of their file, and read there. */
