@@ -41,20 +41,21 @@ async function deadlines (fastify: FastifyInstance) {
 
 class Deadline {
   readonly #at: number
+  #timer: NodeJS.Timeout
   #control: AbortController | undefined
   #reason: Error | undefined
 
   constructor (request: FastifyRequest, reply: FastifyReply, longest: number, ms: number) {
     this.#at = performance.now() + ms
-    let timer = setTimeout(() => {
+    this.#timer = setTimeout(() => {
       // What the client says is of the answer: its request may take as long as any to arrive.
-      if (isArriving(request) && ms < longest) timer = setTimeout(() => this.#expire(request, reply, longest), longest - ms)
+      if (isArriving(request) && ms < longest) this.#timer = setTimeout(() => this.#expire(request, reply, longest), longest - ms)
       else this.#expire(request, reply, ms)
     }, ms)
     reply.raw.once('close', () => {
       // Answered before it was all there: the rest has no longer to arrive than all of it had.
-      if (isArriving(request) && !request.raw.socket.destroyed) timer.unref()
-      else clearTimeout(timer)
+      if (isArriving(request) && !request.raw.socket.destroyed) this.#timer.unref()
+      else this.end()
       if (reply.raw.writableEnded || reply.sent) return
       this.#abort(new Error('The client has hung up.'))
       // Without an answer it has no other line.
@@ -77,6 +78,11 @@ class Deadline {
   /** Milliseconds that are left, at least 0. */
   remainingMs (): number {
     return Math.max(0, this.#at - performance.now())
+  }
+
+  /** The request has become something that none holds for: a WebSocket, whose response never closes. */
+  end (): void {
+    clearTimeout(this.#timer)
   }
 
   #expire (request: FastifyRequest, reply: FastifyReply, ms: number): void {

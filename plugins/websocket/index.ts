@@ -112,6 +112,7 @@ async function sockets (fastify: FastifyInstance) {
       // For as long as it is open nothing holds the request any more: the errors of a socket come before its end, which is logged.
       const response = upgrades.get(raw)?.reply.raw
       if (response?.socket === stream) response.detachSocket(stream)
+      request.deadline.end()
       socket.removeAllListeners('error').on('error', () => {})
       const connection = serve(socket, request, limits)
       connections.add(connection)
@@ -127,4 +128,4 @@ export { closeCodes, protocolCodes, type Ending } from './close-codes.ts'
 export { Member, type Limits } from './member.ts'
 export { clientMessages, replies, serverMessages, SUBPROTOCOL } from './messages.ts'
 export { topicPattern, type Topic } from './topics.ts'
-export default fp(sockets, { name: 'websocket', dependencies: ['config', 'errors', 'auth', 'events', 'shutdown'] })
+export default fp(sockets, { name: 'websocket', dependencies: ['config', 'errors', 'auth', 'deadline', 'events', 'shutdown'] })

@@ -19,6 +19,15 @@ const app = await listening(t, { WS_CONNECTIONS_MAX: 1000 })
 const user = await registered(app)
 const subscribe = (topic: string, rest: object = {}) => ({ type: 'subscribe', topic, ...rest })
 
+t.test('a connection leaves nothing of its request behind: no timer of its deadline', async t => {
+  const timers = () => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  const before = timers()
+  const clients = []
+  for (let n = 0; n < 10; n++) clients.push(await open(t, app, user))
+  t.ok(timers() < before + clients.length, `${timers() - before} timers more`)
+  for (const { socket } of clients) socket.close()
+})
+
 t.test('what is no message of the protocol is answered by an error', async t => {
   for (const [code, text] of [
     ['MALFORMED_MESSAGE', ''],

@@ -26,6 +26,7 @@ async function endpoint (fastify: FastifyInstance) {
     reply.hijack()
     // It is no HTTP connection any more.
     if (reply.raw.socket === socket) reply.raw.detachSocket(socket)
+    request.deadline.end()
     fastify.socketio.upgrade(raw, socket, headOf(raw), request.id)
   })
 }
@@ -37,4 +38,4 @@ function headOf (request: IncomingMessage): Buffer {
   return Buffer.isBuffer(head) ? head : Buffer.alloc(0)
 }
 
-export default fp(endpoint, { name: 'socketio-endpoint', dependencies: ['config', 'errors', 'socketio'] })
+export default fp(endpoint, { name: 'socketio-endpoint', dependencies: ['config', 'deadline', 'errors', 'socketio'] })
