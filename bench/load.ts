@@ -34,10 +34,8 @@ export interface Target {
 export async function startTarget (env: Record<string, string> = {}): Promise<Target> {
   const database = await cloneTemplate()
   const port = await freePort()
-  const service = spawn('kit/serve', [], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), DATABASE_URL: database.url, JWT_PRIVATE_KEY: newPrivateKey(), LOG_LEVEL: 'warn', RATE_LIMIT_MAX: '1000000000', AUTH_RATE_LIMIT_MAX: '1000000', SHUTDOWN_DELAY_MS: '0', ACCESS_TOKEN_TTL: '24h', ...env }
-  })
+  const settings = { NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), DATABASE_URL: database.url, JWT_PRIVATE_KEY: newPrivateKey(), LOG_LEVEL: 'warn', RATE_LIMIT_MAX: '1000000000', SHUTDOWN_DELAY_MS: '0', ...env }
+  const service = spawn('kit/serve', [], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, ...settings } })
   process.once('exit', () => service.kill('SIGKILL'))
   while (!await answers(`http://127.0.0.1:${port}/health/ready`, 200)) {
     if (service.exitCode !== null) throw new Error('the service ended')
@@ -45,7 +43,7 @@ export async function startTarget (env: Record<string, string> = {}): Promise<Ta
   }
   const client = await Client.open(port, CONNECTIONS)
   const products = await makeProducts(database.url)
-  const tokens = (await Promise.all(Array.from({ length: USERS }, () => signUp(`http://127.0.0.1:${port}`)))).map(({ token }) => token)
+  const tokens = (await Promise.all(Array.from({ length: USERS }, () => signUp({ folder: '.', env: settings })))).map(({ token }) => token)
 
   /** One request of the mix: two lists, two single products, one order of five. */
   function any (): Promise<Answer> {

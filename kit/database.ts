@@ -11,8 +11,7 @@ export class CommandError extends Error {}
  * read, a migration takes none of the service's secrets.
  * @throws DataDirError, CommandError with a message for the operator
  */
-export async function withDatabaseUrl<T> (use: (url: string) => Promise<T>): Promise<T> {
-  const env = readEnvironment()
+export async function withDatabaseUrl<T> (use: (url: string) => Promise<T>, env = readEnvironment()): Promise<T> {
   const given = readSecret(env, 'DATABASE_URL')
   if (given !== undefined) return await use(given)
   // In production nothing falls back to the embedded database.

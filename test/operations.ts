@@ -3,12 +3,13 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { asAdmin, bearer, newProduct, registered } from './helpers/app.ts'
+import { signInOperations } from './sign-in-operations.ts'
 
 /** The statuses for nobody, for an expired token, another user, the user that owns the resource, and an admin. */
 export type Statuses = [nobody: number, expired: number, other: number, owner: number, admin: number]
 
-const everyone = (status: number): Statuses => [status, status, status, status, status]
-const signedIn = (status: number): Statuses => [401, 401, status, status, status]
+export const everyone = (status: number): Statuses => [status, status, status, status, status]
+export const signedIn = (status: number): Statuses => [401, 401, status, status, status]
 /** @public where the sample is gone, for a resource that people have as their own */
 export const ownerAndAdmin = (status: number): Statuses => [401, 401, 404, status, status]
 const admins = (status: number): Statuses => [401, 401, 403, 403, status]
@@ -20,15 +21,6 @@ export interface Line { answers: Statuses, id?: () => Promise<string>, path?: st
 export async function operationsOf (app: FastifyInstance) {
   const [owner, other, admin] = [await registered(app), await registered(app), await asAdmin(app)]
   const product = await newProduct(app, { stock: 1_000_000 })
-  const credentials = { email: owner.email, password: owner.password }
-  const session = async () => ({ refreshToken: (await registered(app)).refreshToken })
-  /** The newest session of the owner, begun for the occasion. */
-  const ownSession = async () => {
-    const { accessToken } = (await app.inject({ method: 'POST', url: '/auth/login', payload: credentials })).json()
-    const { items } = (await app.inject({ url: '/users/me/sessions', headers: bearer(accessToken) })).json() as { items: { id: string, current: boolean }[] }
-    return items.find(({ current }) => current)?.id ?? ''
-  }
-  const newAccount = () => ({ ...credentials, email: `${randomUUID()}@example.com`, name: 'New' })
   const aProduct = async () => (await newProduct(app)).id
   const someProduct = () => ({ sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1, currency: 'EUR' }, stock: 1 })
   const ifMatch = { 'if-match': '*' }
@@ -48,7 +40,6 @@ export async function operationsOf (app: FastifyInstance) {
     'POST /orders/:id/cancel': { answers: ownerAndAdmin(200), id: pending },
     'POST /orders/:id/ship': { answers: admins(200), id: paid },
 
-    'GET /.well-known/jwks.json': { answers: everyone(200) },
     'GET /problems': { answers: everyone(200) },
     'GET /problems/:code': { answers: everyone(200), path: '/problems/not-found' },
     'GET /health/live': { answers: everyone(200) },
@@ -69,15 +60,8 @@ export async function operationsOf (app: FastifyInstance) {
     'GET /docs/static/swagger-initializer.js': { answers: everyone(200) },
     'GET /docs/static/*': { answers: everyone(200), path: '/docs/static/swagger-ui.css' },
 
-    'POST /auth/register': { answers: everyone(201), payload: newAccount },
-    'POST /auth/login': { answers: everyone(200), payload: () => credentials },
-    'POST /auth/refresh': { answers: everyone(200), payload: session },
-    'POST /auth/logout': { answers: everyone(204), payload: session },
-
+    ...await signInOperations(app, { owner, other, admin }),
     'GET /users/me': { answers: signedIn(200) },
-    'GET /users/me/sessions': { answers: signedIn(200) },
-    'DELETE /users/me/sessions/:id': { answers: [401, 401, 404, 204, 404], id: ownSession },
-    'PUT /users/me/password': { answers: signedIn(204), payload: () => ({ currentPassword: credentials.password, newPassword: credentials.password }) },
     'PATCH /users/me': { answers: signedIn(200), payload: () => ({ name: 'Renamed' }) },
     'GET /users': { answers: admins(200) },
     'GET /orders/events': { answers: signedIn(200) },

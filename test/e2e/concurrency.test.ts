@@ -1,7 +1,7 @@
 // Two processes of the service on one PostgreSQL: what is promised of one holds for both.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { logIn, signUp } from '../helpers/accounts.ts'
+import { signUp } from '../helpers/accounts.ts'
 import { call, copyOfCheckout, startService, type Service } from '../helpers/process.ts'
 import { plainDatabase } from '../prisma/project.ts'
 
@@ -14,8 +14,8 @@ t.test('two processes on one database', { skip: server === '' && 'TEST_DATABASE_
   // The first migrates and seeds; the second finds it done.
   const first = await startService(t, folder, env)
   const services = [first, await startService(t, folder, env)]
-  const admin = await logIn(first.url, { email: 'admin@example.com', password: 'keel-development' })
-  const { token } = await signUp(first.url)
+  const { token: admin } = await signUp(first, 'admin')
+  const { token } = await signUp(first)
 
   const newProduct = async (stock: number): Promise<string> => {
     const body = { sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1999, currency: 'EUR' }, stock }

@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { logIn, signUp } from '../helpers/accounts.ts'
-import { call, copyOfCheckout, startService } from '../helpers/process.ts'
+import { signUp } from '../helpers/accounts.ts'
+import { call, copyOfCheckout, startService, type Service } from '../helpers/process.ts'
 import { openEvents } from '../helpers/sse.ts'
 import { plainDatabase, rows } from '../prisma/project.ts'
 
@@ -12,18 +12,18 @@ const server = process.env.TEST_DATABASE_URL ?? ''
 const EVENTS = Number(process.env.KILL_EVENTS ?? 400)
 const AT_ONCE = 10
 
-/** A product with plenty in stock, and a user who can order it: through the service at `url`. */
-async function customer (url: string) {
-  const admin = await logIn(url, { email: 'admin@example.com', password: 'keel-development' })
-  const { token: _, ...credentials } = await signUp(url)
+/** A product with plenty in stock, and a user who can order it: through the service. */
+async function customer (service: Service) {
+  const { token: admin } = await signUp(service, 'admin')
+  const { token } = await signUp(service)
   const body = { sku: `SKU-${randomUUID()}`, name: 'Lamp', description: '', price: { amount: 1999, currency: 'EUR' }, stock: 1_000_000 }
-  const { body: { id: productId } } = await call(`${url}/products`, { token: admin, body })
+  const { body: { id: productId } } = await call(`${service.url}/products`, { token: admin, body })
   const order = async (at: string, token: string): Promise<string> => {
     const { status, body } = await call(`${at}/orders`, { token, body: { items: [{ productId, quantity: 1 }] } })
     if (status !== 201) throw new Error(`no order: ${status} ${body.code}`)
     return body.id
   }
-  return { credentials, order, admin }
+  return { token, order, admin }
 }
 
 t.test('two processes on one database, one of which is killed: every change, once, in order', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, async (t) => {
@@ -31,8 +31,7 @@ t.test('two processes on one database, one of which is killed: every change, onc
   const folder = copyOfCheckout(t)
   const a = await startService(t, folder, { DATABASE_URL })
   const b = await startService(t, folder, { DATABASE_URL, SHUTDOWN_GRACE_MS: '600000' })
-  const { credentials, order, admin } = await customer(b.url)
-  const token = await logIn(b.url, credentials)
+  const { token, order, admin } = await customer(b)
 
   const onA = await openEvents(t, `${a.url}/orders/events`, { token })
   const writing = (async () => {
@@ -66,8 +65,7 @@ t.test('two processes on one database, one of which is killed: every change, onc
 t.test('a restart on the embedded database', async (t) => {
   const folder = copyOfCheckout(t)
   const first = await startService(t, folder)
-  const { credentials, order } = await customer(first.url)
-  const token = await logIn(first.url, credentials)
+  const { token, order } = await customer(first)
   const client = await openEvents(t, `${first.url}/orders/events`, { token })
   const placed = [await order(first.url, token)]
   await client.until(1)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Type } from 'typebox'
-import { logIn } from '../helpers/accounts.ts'
+import { signUp } from '../helpers/accounts.ts'
 import { buildApp } from '../helpers/app.ts'
 import { deadJobs, storedJobs } from '../helpers/jobs.ts'
 import { until } from '../helpers/until.ts'
@@ -23,7 +23,7 @@ t.test(`${ORDERS} orders while their worker is killed ${KILLS} times: each has e
   const folder = copyOfCheckout(t)
   const DATABASE_URL = await plainDatabase(t, server)
   const web = await startService(t, folder, { DATABASE_URL, ROLE: 'web' })
-  const admin = await logIn(web.url, { email: 'admin@example.com', password: 'keel-development' })
+  const { token: admin } = await signUp(web, 'admin')
   const product = await call(`${web.url}/products`, { token: admin, body: { sku: 'LAMP', name: 'Lamp', description: '', price: { amount: 1999, currency: 'EUR' }, stock: ORDERS } })
   const orders: string[] = []
   // Slow enough for kills to hit jobs at work.

@@ -24,7 +24,7 @@ t.test('requests get 503 at once, the process lives, and goes on when the databa
   // What writes in a transaction.
   cpSync('test/helpers/reservations.ts', join(folder, 'routes/reservations/index.ts'), { recursive: true })
   const service = await startService(t, folder, { DATABASE_URL: proxy.url, METRICS_TOKEN, RATE_LIMIT_MAX: '1000000', OVERLOAD_POOL_WAIT_MS: '250' })
-  const { token } = await signUp(service.url)
+  const { token } = await signUp(service)
   const { body: { items: [product] } } = await call(`${service.url}/products?limit=1`)
 
   const answers: { status: number, code?: string, at: number }[] = []

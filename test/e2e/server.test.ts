@@ -14,7 +14,7 @@ t.test('npm start on a PostgreSQL server, as a role that may not create database
 
   const first = await startService(t, folder, { DATABASE_URL })
   t.match(first.output(), /Applied migration/)
-  await firstProduct(t, first.url)
+  await firstProduct(t, first)
 
   await rows(server, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${new URL(DATABASE_URL).pathname.slice(1)}'`)
   const statuses = new Set<number>()

@@ -2,7 +2,6 @@ import { writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { logIn } from '../helpers/accounts.ts'
 import { firstProduct } from '../helpers/first-product.ts'
 import { call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
 
@@ -13,22 +12,22 @@ t.test('npm start on a fresh checkout serves a first product and a first user, a
   t.match(first.output(), /Applied migration/)
   t.match(first.output(), new RegExp(`${first.url}/docs`))
   t.match(first.output(), /admin@example\.com/)
-  const { path, credentials } = await firstProduct(t, first.url)
+  const { path, email, token } = await firstProduct(t, first)
   t.equal((await first.stop('SIGTERM')).code, 0)
 
   const second = await startService(t, folder)
   t.notMatch(second.output(), /Applied|Installing/, 'nothing is set up again')
-  t.equal((await call(`${second.url}/users/me`, { token: await logIn(second.url, credentials) })).body.email, credentials.email)
+  t.equal((await call(`${second.url}/users/me`, { token })).body.email, email)
   t.equal((await call(`${second.url}${path}`)).body.stock, 1)
   t.equal((await second.stop('SIGINT')).code, 0)
 })
 
 t.test('what is committed survives kill -9', async (t) => {
   const first = await startService(t, folder)
-  const { path, credentials } = await firstProduct(t, first.url)
+  const { path, token } = await firstProduct(t, first)
   await first.stop('SIGKILL')
   const second = await startService(t, folder)
-  t.equal((await call(`${second.url}/users/me`, { token: await logIn(second.url, credentials) })).status, 200)
+  t.equal((await call(`${second.url}/users/me`, { token })).status, 200)
   t.equal((await call(`${second.url}${path}`)).body.stock, 1)
   await second.stop()
 })

@@ -1,20 +1,29 @@
-// Accounts of a started service, over HTTP.
+// Accounts of a started service, made in its database, and access tokens of theirs, signed with its key.
 import { randomUUID } from 'node:crypto'
-import { createKeelClient, type Schema } from '../../client/index.ts'
-import { call } from './process.ts'
+import { resolve } from 'node:path'
+import { withDatabaseUrl } from '../../kit/database.ts'
+import { openPrisma } from '../../kit/set-up-database.ts'
+import { issuer } from '../../plugins/auth/issuer.ts'
+import { developmentKey, loadKeys } from '../../plugins/auth/keys.ts'
+import type { Role } from '../../prisma/generated/client.ts'
+import { scopesOf } from '../../services/scopes.ts'
+import type { Service } from './process.ts'
 
-/** The admin that the seed creates in development. */
-export const developmentAdmin = { email: 'admin@example.com', password: 'keel-development' }
+/** Longer than any test or bench. */
+const LIFE_MS = 86_400_000
 
-/** A new user, signed in. */
-export async function signUp (url: string): Promise<{ email: string, password: string, token: string }> {
-  const credentials = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
-  await call(`${url}/auth/register`, { body: { ...credentials, name: 'Ada' } })
-  return { ...credentials, token: await logIn(url, credentials) }
-}
-
-export async function logIn (url: string, body: Schema<'Credentials'>): Promise<string> {
-  const { data, response } = await createKeelClient(url).POST('/auth/login', { body })
-  if (!data) throw new Error(`no login: ${response.status}`)
-  return data.accessToken
+/** A new user, or a new admin, signed in. */
+export async function signUp ({ folder, env }: Pick<Service, 'folder' | 'env'>, role: Role = 'user'): Promise<{ id: string, email: string, token: string }> {
+  const DATA_DIR = resolve(folder, env.DATA_DIR ?? '.data')
+  const email = `${randomUUID()}@example.com`
+  const id = await withDatabaseUrl(async url => {
+    const prisma = await openPrisma(url)
+    try {
+      return (await prisma.user.create({ data: { email, name: 'Ada', role, passwordHash: '' }, select: { id: true } })).id
+    } finally {
+      await prisma.$disconnect()
+    }
+  }, { ...env, DATA_DIR })
+  const tokens = issuer(loadKeys(env.JWT_PRIVATE_KEY ?? developmentKey(DATA_DIR)), { issuer: 'keel', audience: 'keel' }, LIFE_MS)
+  return { id, email, token: tokens.issue({ id, scopes: scopesOf(role) }).accessToken }
 }

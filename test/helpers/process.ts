@@ -39,7 +39,8 @@ export function alone (command: string, args: string[], env: Record<string, stri
 }
 
 export interface Ended { code: number | null, output: string }
-export interface Service { url: string, pid: number, output: () => string, stop: (signal?: NodeJS.Signals) => Promise<Ended>, ended: () => Promise<Ended> }
+/** A started service: where it answers, and the folder and the settings that it was started with. */
+export interface Service { url: string, folder: string, env: Record<string, string>, pid: number, output: () => string, stop: (signal?: NodeJS.Signals) => Promise<Ended>, ended: () => Promise<Ended> }
 
 /** Runs a command to its end. The environment is ours without what would reach into it. */
 export async function run (cwd: string, command: string, args: string[], env: Record<string, string> = {}): Promise<Ended> {
@@ -60,7 +61,8 @@ export async function runKit (words: string[], env: Record<string, string> = {})
 export async function startService (t: Test, cwd: string, env: Record<string, string> = {}, status = 200, script = 'start'): Promise<Service> {
   const port = await freePort()
   const [command, args]: [string, string[]] = script === 'kit/serve' ? [join(cwd, script), []] : ['npm', ['run', script]]
-  const { child, output } = start(cwd, command, args, { PORT: String(port), ...PATIENT, ...env })
+  const settings = { PORT: String(port), ...PATIENT, ...env }
+  const { child, output } = start(cwd, command, args, settings)
   const url = `http://127.0.0.1:${port}`
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     // npm passes signals on, but it can't pass on the one that kills it.
@@ -77,7 +79,7 @@ export async function startService (t: Test, cwd: string, env: Record<string, st
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`npm run ${script} is not ready:\n${output()}`)
     await sleep(POLL_MS)
   }
-  return { url, pid: child.pid ?? 0, output, stop, ended: async () => ({ code: await ended(child), output: output() }) }
+  return { url, folder: cwd, env: settings, pid: child.pid ?? 0, output, stop, ended: async () => ({ code: await ended(child), output: output() }) }
 }
 
 /** A port that is free now. */

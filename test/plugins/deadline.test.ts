@@ -2,6 +2,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
+import { Type } from 'typebox'
 import type { Config } from '../../plugins/config/index.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
 import { withReservations } from '../helpers/reservations.ts'
@@ -12,21 +13,24 @@ import { holdTransaction } from '../helpers/transaction.ts'
 
 const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set' }
 
-/** The service with a route that keeps its requests, and answers when it is released. */
+/** The service with a route that keeps its requests, and answers when it is released; and one that is like any other. */
 async function service (t: Test, overrides: Partial<Config> = {}, more: FastifyContextConfig = {}): Promise<{ app: FastifyInstance, requests: FastifyRequest[], release: () => void }> {
   const requests: FastifyRequest[] = []
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
-  const app = await buildApp(t, overrides, app => app.route({
-    url: '/slow',
-    method: ['GET', 'POST'],
-    config: { public: true, ...more },
-    schema: { hide: true },
-    handler: async request => {
-      requests.push(request)
-      await released
-      return { done: true }
-    }
-  }))
+  const app = await buildApp(t, overrides, app => {
+    app.route({
+      url: '/slow',
+      method: ['GET', 'POST'],
+      config: { public: true, ...more },
+      schema: { hide: true },
+      handler: async request => {
+        requests.push(request)
+        await released
+        return { done: true }
+      }
+    })
+    app.post('/any', { config: { public: true }, schema: { hide: true, body: Type.Object({}) } }, async () => ({ done: true }))
+  })
   t.teardown(release)
   return { app, requests, release }
 }
@@ -99,7 +103,7 @@ t.test('a route may have longer; what has not has its own time to arrive', async
   const { port } = app.server.address() as AddressInfo
   const begin = (path: string) => connect(port, '127.0.0.1', function (this: Socket) { this.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{`) })
   const patient = begin('/slow')
-  t.match(await text(begin('/auth/login')), /^HTTP\/1.1 408 /)
+  t.match(await text(begin('/any')), /^HTTP\/1.1 408 /)
   // Answered at once, as there is no such product, and its body still on its way.
   const answered = begin('/products/0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11')
   t.match(await text(answered), /^HTTP\/1.1 405 [^]*HTTP\/1.1 408 /)
@@ -118,7 +122,6 @@ t.test('an answered request leaves no timer and no signal behind', async t => {
 
 t.test('an event stream goes on', async t => {
   const app = await buildApp(t, { REQUEST_TIMEOUT_MS: 1_000, SSE_HEARTBEAT: 200 }, withReservationStreams)
-  // To hash a password may take longer than that.
   const { accessToken: token } = app.accessTokens.issue({ id: '0197fbd2-6f0f-7a5e-b5c0-0b0f2b7f3a11', scopes: [] })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   const stream = await openEvents(t, `${url}/reservations/events`, { token })

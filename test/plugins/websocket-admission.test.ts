@@ -201,7 +201,7 @@ t.test('elsewhere a request for an upgrade is answered as any other', async t =>
   t.match(await raw(app, ['GET /nowhere HTTP/1.1', ...handshake]), /^HTTP\/1.1 404 /)
   t.match(await raw(app, ['GET /%zz HTTP/1.1', ...handshake]), /^HTTP\/1.1 400 /)
   t.match(await raw(app, [`GET /products/${'x'.repeat(300)} HTTP/1.1`, ...handshake]), /^HTTP\/1.1 414 /)
-  t.match(await raw(app, ['POST /auth/login HTTP/1.1', ...handshake, 'Content-Type: application/json', 'Content-Length: 2', '', '{}']), /^HTTP\/1.1 400 /)
+  t.match(await raw(app, ['PATCH /users/me HTTP/1.1', ...handshake, `Authorization: Bearer ${token}`, 'Content-Type: application/json', 'Content-Length: 11', '', '{"name": ""}']), /^HTTP\/1.1 400 /)
   t.match(await raw(app, ['GET /health/live HTTP/1.1', 'Host: x', 'Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__']), /^HTTP\/1.1 200 /)
 })
 

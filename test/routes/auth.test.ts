@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { bearer, buildApp, registered } from '../helpers/app.ts'
+import { bearer, buildApp } from '../helpers/app.ts'
+import { withPassword } from '../helpers/passwords.ts'
 
 const app = await buildApp(t)
 const ada = { email: 'Ada@Example.com', password: 'correct horse battery', name: 'Ada Lovelace' }
@@ -113,7 +114,7 @@ t.test('an unknown address and a wrong password are answered alike', async (t) =
 })
 
 t.test('a hash of yesterday is renewed at the next sign-in', async (t) => {
-  const { email, password, id } = await registered(app)
+  const { email, password, id } = await withPassword(app)
   const old = '$argon2id$v=19$m=1024,t=1,p=1$BwcHBwcHBwcHBwcHBwcHBw$'
   const { argon2Sync } = await import('node:crypto')
   const tag = argon2Sync('argon2id', { message: password, nonce: Buffer.alloc(16, 7), memory: 1024, passes: 1, parallelism: 1, tagLength: 32 })
@@ -124,7 +125,7 @@ t.test('a hash of yesterday is renewed at the next sign-in', async (t) => {
 })
 
 t.test('refreshing rotates the token', async (t) => {
-  const { refreshToken } = await registered(app)
+  const { refreshToken } = await withPassword(app)
   const response = await refresh(refreshToken)
   t.equal(response.statusCode, 200)
   t.equal(response.headers['cache-control'], 'no-store')
@@ -133,7 +134,7 @@ t.test('refreshing rotates the token', async (t) => {
 })
 
 t.test('a spent token that comes again when its successor was used ends its session, at once', async (t) => {
-  const { refreshToken } = await registered(app)
+  const { refreshToken } = await withPassword(app)
   const second = (await refresh(refreshToken)).json().refreshToken
   const third = (await refresh(second)).json().refreshToken
   const reuse = await refresh(refreshToken)
@@ -144,7 +145,7 @@ t.test('a spent token that comes again when its successor was used ends its sess
 
 t.test('one that comes again after the grace ends its session', async (t) => {
   const strict = await buildApp(t, { REFRESH_GRACE: 0 })
-  const { refreshToken } = await registered(app)
+  const { refreshToken } = await withPassword(app)
   const send = (token: string) => strict.inject({ method: 'POST', url: '/auth/refresh', payload: { refreshToken: token } })
   const next = (await send(refreshToken)).json().refreshToken
   t.equal((await send(refreshToken)).statusCode, 401)
@@ -152,14 +153,14 @@ t.test('one that comes again after the grace ends its session', async (t) => {
 })
 
 t.test('one that comes again soon, its successor unused, is only refused', async (t) => {
-  const { refreshToken } = await registered(app)
+  const { refreshToken } = await withPassword(app)
   const next = (await refresh(refreshToken)).json().refreshToken
   t.equal((await refresh(refreshToken)).statusCode, 401)
   t.equal((await refresh(next)).statusCode, 200)
 })
 
 t.test('it leaves the other sessions of the user alone', async (t) => {
-  const { email, password, refreshToken } = await registered(app)
+  const { email, password, refreshToken } = await withPassword(app)
   const other = (await post('login', { email, password })).json().refreshToken
   await refresh((await refresh(refreshToken)).json().refreshToken)
   t.equal((await refresh(refreshToken)).statusCode, 401)
@@ -167,7 +168,7 @@ t.test('it leaves the other sessions of the user alone', async (t) => {
 })
 
 t.test('of the same token sent at once, one works and the session goes on', async (t) => {
-  const { refreshToken } = await registered(app)
+  const { refreshToken } = await withPassword(app)
   const responses = await Promise.all(Array.from({ length: 8 }, () => refresh(refreshToken)))
   const winners = responses.filter(({ statusCode }) => statusCode === 200)
   t.equal(winners.length, 1)
@@ -176,7 +177,7 @@ t.test('of the same token sent at once, one works and the session goes on', asyn
 })
 
 t.test('so it does over connections of their own, where some come when the first is done', async (t) => {
-  const { refreshToken } = await registered(app)
+  const { refreshToken } = await withPassword(app)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const url = `${app.listeningOrigin}/auth/refresh`
   const send = (token: string) => fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ refreshToken: token }) })
@@ -188,7 +189,7 @@ t.test('so it does over connections of their own, where some come when the first
 })
 
 t.test('an expired token is refused', async (t) => {
-  const { id, refreshToken } = await registered(app)
+  const { id, refreshToken } = await withPassword(app)
   await app.prisma.refreshToken.updateMany({ where: { userId: id }, data: { createdAt: new Date(0), expiresAt: new Date(1) } })
   t.equal((await refresh(refreshToken)).statusCode, 401)
 })
@@ -199,14 +200,14 @@ t.test('what is no token of ours is refused', async (t) => {
 })
 
 t.test('a new role shows in the next access token', async (t) => {
-  const { id, refreshToken } = await registered(app)
+  const { id, refreshToken } = await withPassword(app)
   await app.prisma.user.update({ where: { id }, data: { role: 'admin' } })
   const { accessToken } = (await refresh(refreshToken)).json()
   t.equal((await app.inject({ url: '/users', headers: bearer(accessToken) })).statusCode, 200)
 })
 
 t.test('signing out ends the session', async (t) => {
-  const { refreshToken } = await registered(app)
+  const { refreshToken } = await withPassword(app)
   const response = await post('logout', { refreshToken })
   t.equal(response.statusCode, 204)
   t.equal(response.body, '')
@@ -214,7 +215,7 @@ t.test('signing out ends the session', async (t) => {
 })
 
 t.test('a spent token signs its session out as well', async (t) => {
-  const { refreshToken } = await registered(app)
+  const { refreshToken } = await withPassword(app)
   const next = (await refresh(refreshToken)).json().refreshToken
   await post('logout', { refreshToken })
   t.equal((await refresh(next)).statusCode, 401)
@@ -225,7 +226,7 @@ t.test('signing out of no session is no error', async (t) => {
 })
 
 t.test('neither passwords nor refresh tokens are stored', async (t) => {
-  const { id, refreshToken, password } = await registered(app)
+  const { id, refreshToken, password } = await withPassword(app)
   const { passwordHash, refreshTokens } = await app.prisma.user.findUniqueOrThrow({ where: { id }, include: { refreshTokens: true } })
   t.notMatch(passwordHash, password)
   t.same(refreshTokens.map(({ tokenHash }) => Buffer.from(tokenHash).toString('hex')), [createHash('sha256').update(refreshToken).digest('hex')])
@@ -239,6 +240,8 @@ t.test('each address may try only so often, each route by itself', async (t) => 
   t.equal(limited.statusCode, 429)
   t.ok(Number(limited.headers['retry-after']) > 0)
   t.equal((await attempt('refresh', { refreshToken: 'unknown' })).statusCode, 401)
+  for (let count = 0; count < 3; count++) t.equal((await attempt('logout', { refreshToken: 'unknown' })).statusCode, 204)
+  t.equal((await attempt('logout', { refreshToken: 'unknown' })).statusCode, 429)
   t.equal((await app.inject('/products')).statusCode, 200)
 })
 
@@ -251,7 +254,7 @@ t.test('strangers send 16 KiB at the most, and nothing compressed', async (t) =>
 })
 
 t.test('over a connection of its own, a sign-in is answered when its body has been read, and one that hangs up leaves the line', async (t) => {
-  const { email, password } = await registered(app)
+  const { email, password } = await withPassword(app)
   const fastify = await buildApp(t)
   const url = `${await fastify.listen({ port: 0, host: '127.0.0.1' })}/auth/login`
   const signIn = (signal?: AbortSignal) => fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ email, password }), signal })

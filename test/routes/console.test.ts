@@ -2,9 +2,10 @@
 import type { FastifyInstance } from 'fastify'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { asAdmin, bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { bearer, buildApp, newProduct } from '../helpers/app.ts'
 import { inBrowser, startBrowser } from '../helpers/browser.ts'
 import { buildLogged } from '../helpers/log.ts'
+import { PASSWORD, withPassword } from '../helpers/passwords.ts'
 
 /** Of the page, in what it is given to run. */
 declare const document: { title: string }
@@ -12,10 +13,9 @@ declare const location: { host: string }
 
 const app = await buildApp(t, { NODE_ENV: 'development', ROLE: 'all' })
 const url = await app.listen({ port: 0, host: '127.0.0.1' })
-const admin = await asAdmin(app)
-const user = await registered(app)
+const admin = await withPassword(app, 'admin')
+const user = await withPassword(app)
 const product = await newProduct(app, { stock: 1_000, name: '<img src=x onerror=alert(1)>' })
-const password = 'correct horse battery'
 
 async function place (token: string, fastify: FastifyInstance = app): Promise<string> {
   return (await fastify.inject({ method: 'POST', url: '/orders', headers: bearer(token), payload: { items: [{ productId: product.id, quantity: 2 }] } })).json().id
@@ -37,7 +37,7 @@ async function openConsole (t: Test): Promise<Page> {
 
 async function signIn (page: Page, email: string): Promise<void> {
   await page.fill('[name=email]', email)
-  await page.fill('[name=password]', password)
+  await page.fill('[name=password]', PASSWORD)
   await page.click('button')
 }
 

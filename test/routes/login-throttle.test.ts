@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { bearer, buildApp, registered } from '../helpers/app.ts'
+import { bearer, buildApp } from '../helpers/app.ts'
+import { withPassword } from '../helpers/passwords.ts'
 
 const limits = { LOGIN_FAILURES_MAX: 3, LOGIN_FAILURES_WINDOW: 60_000 }
 const app = await buildApp(t, limits)
@@ -21,7 +22,7 @@ const age = (milliseconds: number) => app.prisma.$executeRaw`UPDATE login_thrott
 const endIn = (milliseconds: number) => app.prisma.loginThrottle.updateMany({ data: { windowEndsAt: new Date(Date.now() + milliseconds) } })
 
 t.test('after some wrong passwords an account takes none, from wherever', async (t) => {
-  const { email, password } = await registered(app)
+  const { email, password } = await withPassword(app)
   t.same(await statuses(5, () => guess(email)), [401, 401, 401, 429, 429])
   const right = await logIn(email, password, { from: '198.51.100.7' })
   t.equal(right.statusCode, 429)
@@ -31,7 +32,7 @@ t.test('after some wrong passwords an account takes none, from wherever', async 
 })
 
 t.test('an address without an account is answered the same', async (t) => {
-  const { email } = await registered(app)
+  const { email } = await withPassword(app)
   const nobody = `${randomUUID()}@example.com`
   const stable = ({ type, title, status, detail, code }: Record<string, unknown>) => ({ type, title, status, detail, code })
   for (let count = 0; count < 5; count++) {
@@ -43,20 +44,20 @@ t.test('an address without an account is answered the same', async (t) => {
 })
 
 t.test('the spelling of the address makes no difference', async (t) => {
-  const { email } = await registered(app)
+  const { email } = await withPassword(app)
   await statuses(3, () => guess(email.toUpperCase()))
   t.equal((await guess(email)).statusCode, 429)
 })
 
 t.test('all processes count together', async (t) => {
-  const { email } = await registered(app)
+  const { email } = await withPassword(app)
   t.same(await statuses(2, () => guess(email)), [401, 401])
   t.same(await statuses(2, () => guess(email, { on: otherProcess })), [401, 429])
   t.equal((await guess(email)).statusCode, 429)
 })
 
 t.test('of many guesses at once no more are answered', async (t) => {
-  const { email, password } = await registered(app)
+  const { email, password } = await withPassword(app)
   const responses = await Promise.all(Array.from({ length: 12 }, (_, count) => guess(email, { on: count % 2 ? app : otherProcess })))
   t.equal(responses.filter(({ statusCode }) => statusCode === 401).length, 3)
   t.equal(responses.filter(({ statusCode }) => statusCode === 429).length, 9)
@@ -64,13 +65,13 @@ t.test('of many guesses at once no more are answered', async (t) => {
 })
 
 t.test('many right passwords at once are all right', async (t) => {
-  const { email, password } = await registered(app)
+  const { email, password } = await withPassword(app)
   const responses = await Promise.all(Array.from({ length: 8 }, () => logIn(email, password)))
   t.ok(responses.every(({ statusCode }) => statusCode === 200))
 })
 
 t.test('the window ends, and trying meanwhile does not prolong it', async (t) => {
-  const { email, password } = await registered(app)
+  const { email, password } = await withPassword(app)
   await statuses(5, () => guess(email))
   // Hashing takes its time: the last second is counted from here.
   await endIn(1_000)
@@ -82,7 +83,7 @@ t.test('the window ends, and trying meanwhile does not prolong it', async (t) =>
 })
 
 t.test('a right password starts the count anew', async (t) => {
-  const { email, password } = await registered(app)
+  const { email, password } = await withPassword(app)
   for (let round = 0; round < 3; round++) {
     await statuses(2, () => guess(email))
     t.equal((await logIn(email, password)).statusCode, 200)
@@ -90,7 +91,7 @@ t.test('a right password starts the count anew', async (t) => {
 })
 
 t.test('strangers don\'t shut an owner out where the owner has signed in before', async (t) => {
-  const { email, password } = await registered(app)
+  const { email, password } = await withPassword(app)
   const home = '203.0.113.9'
   t.equal((await logIn(email, password, { from: home })).statusCode, 200)
   await statuses(4, () => guess(email))
@@ -100,14 +101,14 @@ t.test('strangers don\'t shut an owner out where the owner has signed in before'
 })
 
 t.test('guesses at the current password count as those at sign-in', async (t) => {
-  const { email, token } = await registered(app)
+  const { email, token } = await withPassword(app)
   const change = () => app.inject({ method: 'PUT', url: '/users/me/password', remoteAddress: '192.0.2.1', headers: bearer(token), payload: { currentPassword: 'wrong horse battery', newPassword: 'another horse battery' } })
   t.same(await statuses(4, change), [403, 403, 403, 429])
   t.equal((await guess(email)).statusCode, 429)
 })
 
 t.test('neither addresses are stored, nor rows for ever', async (t) => {
-  const { email } = await registered(app)
+  const { email } = await withPassword(app)
   await guess(email)
   t.notMatch(JSON.stringify(await app.prisma.loginThrottle.findMany()), /example|192\.0/)
   await age(31 * 86_400_000)

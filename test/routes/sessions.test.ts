@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { bearer, buildApp, registered } from '../helpers/app.ts'
+import { bearer, buildApp } from '../helpers/app.ts'
+import { withPassword } from '../helpers/passwords.ts'
 
 const app = await buildApp(t)
 const post = (path: string, payload: object) => app.inject({ method: 'POST', url: `/auth/${path}`, payload })
@@ -10,7 +11,7 @@ const changePassword = (token: string, currentPassword: string, newPassword: str
   app.inject({ method: 'PUT', url: '/users/me/password', headers: bearer(token), payload: { currentPassword, newPassword } })
 
 t.test('one sees where one is signed in, newest first, and which one this is', async (t) => {
-  const { email, password, token } = await registered(app)
+  const { email, password, token } = await withPassword(app)
   await post('login', { email, password })
   const response = await list(token)
   t.equal(response.statusCode, 200)
@@ -23,7 +24,7 @@ t.test('one sees where one is signed in, newest first, and which one this is', a
 })
 
 t.test('a session is the same before and after it was refreshed', async (t) => {
-  const { token, refreshToken } = await registered(app)
+  const { token, refreshToken } = await withPassword(app)
   const [before] = (await list(token)).json().items
   const next = (await post('refresh', { refreshToken })).json()
   const { items: [after, ...others] } = (await list(next.accessToken)).json()
@@ -33,7 +34,7 @@ t.test('a session is the same before and after it was refreshed', async (t) => {
 })
 
 t.test('long lists come in pages', async (t) => {
-  const { email, password, token } = await registered(app)
+  const { email, password, token } = await withPassword(app)
   await post('login', { email, password })
   const first = await list(token, '?limit=1')
   t.match(first.headers.link, /rel="next"/)
@@ -44,7 +45,7 @@ t.test('long lists come in pages', async (t) => {
 })
 
 t.test('sessions that have ended are not listed', async (t) => {
-  const { id, token, refreshToken, email, password } = await registered(app)
+  const { id, token, refreshToken, email, password } = await withPassword(app)
   await post('logout', { refreshToken })
   t.same((await list(token)).json().items, [])
   await post('login', { email, password })
@@ -53,7 +54,7 @@ t.test('sessions that have ended are not listed', async (t) => {
 })
 
 t.test('one ends one of them, and the others go on', async (t) => {
-  const { email, password, token, refreshToken } = await registered(app)
+  const { email, password, token, refreshToken } = await withPassword(app)
   const other = (await post('login', { email, password })).json()
   const session = (await list(token)).json().items.find(({ current }: { current: boolean }) => !current)
   t.equal((await end(token, session.id)).statusCode, 204)
@@ -63,7 +64,7 @@ t.test('one ends one of them, and the others go on', async (t) => {
 })
 
 t.test('another\'s session is not found, as is one that never was', async (t) => {
-  const [ada, eve] = [await registered(app), await registered(app)]
+  const [ada, eve] = [await withPassword(app), await withPassword(app)]
   const [session] = (await list(ada.token)).json().items
   t.equal((await end(eve.token, session.id)).statusCode, 404)
   t.equal((await end(eve.token, randomUUID())).statusCode, 404)
@@ -78,7 +79,7 @@ t.test('without a token there are no sessions', async (t) => {
 })
 
 t.test('a new password ends every session, and the old one is good for nothing', async (t) => {
-  const { email, password, token, refreshToken } = await registered(app)
+  const { email, password, token, refreshToken } = await withPassword(app)
   const other = (await post('login', { email, password })).json()
   const response = await changePassword(token, password, 'another horse battery')
   t.equal(response.statusCode, 204)
@@ -89,7 +90,7 @@ t.test('a new password ends every session, and the old one is good for nothing',
 })
 
 t.test('a wrong current password changes nothing', async (t) => {
-  const { email, password, token, refreshToken } = await registered(app)
+  const { email, password, token, refreshToken } = await withPassword(app)
   const response = await changePassword(token, 'not my password', 'another horse battery')
   t.equal(response.statusCode, 403)
   t.match(response.json(), { code: 'WRONG_PASSWORD', errors: [{ pointer: '#/body/currentPassword' }] })
@@ -98,18 +99,18 @@ t.test('a wrong current password changes nothing', async (t) => {
 })
 
 t.test('a new password has to be a good one', async (t) => {
-  const { token, password } = await registered(app)
+  const { token, password } = await withPassword(app)
   for (const next of ['elevenchars', 'a'.repeat(129)]) t.equal((await changePassword(token, password, next)).statusCode, 400)
 })
 
 t.test('the account may be gone', async (t) => {
-  const { id, token, password } = await registered(app)
+  const { id, token, password } = await withPassword(app)
   await app.prisma.user.delete({ where: { id } })
   t.equal((await changePassword(token, password, 'another horse battery')).statusCode, 404)
 })
 
 t.test('of two changes at once one wins, and no session with the old password survives', async (t) => {
-  const { email, password, token } = await registered(app)
+  const { email, password, token } = await withPassword(app)
   const [one, two, ...logins] = await Promise.all([
     changePassword(token, password, 'the first new password'),
     changePassword(token, password, 'the second new password'),

@@ -1,9 +1,10 @@
 // Whose account a sign-in gets, and what the issuer has to say for it.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { buildApp, registered } from '../helpers/app.ts'
+import { buildApp } from '../helpers/app.ts'
 import { signIn, startOidcIssuer } from '../helpers/oidc-issuer.ts'
 import { signInService } from '../helpers/oidc-sign-in.ts'
+import { withPassword } from '../helpers/passwords.ts'
 
 const { issuer, app, person, accountOf } = await signInService(t)
 
@@ -39,7 +40,7 @@ t.test('names are made fit', async t => {
 })
 
 t.test('an account that has the address already stays whose it is', async t => {
-  const owner = await registered(app)
+  const owner = await withPassword(app)
   const { name } = person({ email: owner.email.toUpperCase() })
   t.same((await signIn(app, name)).values, { error: 'ACCOUNT_EXISTS' })
   t.equal(await app.prisma.identity.count({ where: { userId: owner.id } }), 0)
@@ -48,7 +49,7 @@ t.test('an account that has the address already stays whose it is', async t => {
 
 t.test('where accounts are linked, whoever registered the address before loses it', async t => {
   const linking = await buildApp(t, { ...issuer.settings, OIDC_LINK_ACCOUNTS: 'verified-email' })
-  const squatter = await registered(app)
+  const squatter = await withPassword(app)
   t.same((await signIn(linking, person({ email: squatter.email, email_verified: false }).name)).values, { error: 'EMAIL_NOT_VERIFIED' }, 'only for a verified address')
   const { name } = person({ email: squatter.email })
   t.equal((await accountOf(name, linking)).id, squatter.id)

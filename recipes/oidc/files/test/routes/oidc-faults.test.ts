@@ -1,9 +1,10 @@
 // An issuer that is away, silent or another than it should be.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { buildApp, registered } from '../helpers/app.ts'
+import { buildApp } from '../helpers/app.ts'
 import { buildLogged } from '../helpers/log.ts'
 import { Browser, atIssuer, begin, landing, pageSecret, signIn, startOidcIssuer } from '../helpers/oidc-issuer.ts'
+import { withPassword } from '../helpers/passwords.ts'
 import { until } from '../helpers/until.ts'
 
 const issuer = await startOidcIssuer(t)
@@ -18,7 +19,7 @@ t.test('an issuer that is away when the service starts holds nothing up, and is 
   t.match(response.json(), { status: 503, code: 'ISSUER_UNAVAILABLE' })
   t.match(response.headers['retry-after'], /^\d+$/)
   t.ok(lines.some(({ msg }) => msg === 'the OpenID issuer cannot be discovered'))
-  t.ok(await registered(app), 'other ways to sign in work')
+  t.ok(await withPassword(app), 'other ways to sign in work')
   await away.start()
   await until(async () => (await app.inject(login)).statusCode === 302)
   away.people.ada = { email: `${randomUUID()}@example.com`, email_verified: true }

@@ -103,7 +103,7 @@ async function started (t: Test, settings: (t: Test, folder: string) => Settings
     await database.close()
   })
   const service = await startService(t, checkout, { DATABASE_URL: database.url, UPLOAD_MAX_BYTES: String(Math.max(BYTES, 100 * MiB)), RATE_LIMIT_MAX: '1000000', ...await settings(t, folder) }, 200, 'kit/serve')
-  return { service, prisma, folder, ...await signUp(service.url) }
+  return { service, prisma, folder, ...await signUp(service) }
 }
 
 type Settings = Record<string, string>
