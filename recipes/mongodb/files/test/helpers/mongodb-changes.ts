@@ -4,9 +4,10 @@ import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { Config } from '../../plugins/config/index.ts'
 import type { Change } from '../../plugins/mongodb/index.ts'
+import type { Database } from '../../services/database.ts'
 import { buildLogged } from './log.ts'
 
-type Handler = (change: Change) => Promise<void> | void
+type Handler = (change: Change, tx: Database) => Promise<void> | void
 
 /** A collection of its own for a test. */
 export const newName = () => `things_${randomUUID().slice(0, 8)}`
@@ -19,7 +20,7 @@ export async function following (t: Test, name: string, handler: Handler = () =>
       collection: name,
       handler: async (change, tx) => {
         await tx.mail.create({ data: { id: randomUUID(), recipient: name, subject: `${change.kind} ${String(change.id)}`, text: JSON.stringify(change.document) } })
-        await handler(change)
+        await handler(change, tx)
       }
     }))
   }
