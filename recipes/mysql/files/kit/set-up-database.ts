@@ -33,6 +33,6 @@ export async function openPrisma (url: string): Promise<PrismaClient> {
 }
 
 /** There is no embedded one. @throws SetUpError */
-export async function setUpEmbedded (..._unused: unknown[]): Promise<void> {
+export async function setUpEmbedded (_dataDir: string, _state: string, _prepare: (url: string) => Promise<void>): Promise<void> {
   throw new SetUpError('DATABASE_URL is not set: this service needs a MariaDB or MySQL, as mysql://user:password@127.0.0.1:3306/database (in the environment or in .env). The database may be empty, but must be there.')
 }
