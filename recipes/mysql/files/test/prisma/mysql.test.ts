@@ -49,7 +49,9 @@ t.test('an id is found in upper case, too', async t => {
 
 t.test('amounts are whole numbers, as large as they may be', async t => {
   const { token, id: userId } = await registered(app)
-  const order = await prisma.order.create({ data: { userId, currency: 'EUR', totalAmount: BigInt(Number.MAX_SAFE_INTEGER) } })
+  const { id: productId, sku } = await newProduct(app)
+  const items = { create: [{ position: 0, productId, sku, name: 'Lamp', quantity: 1, unitPriceAmount: 1 }] }
+  const order = await prisma.order.create({ data: { userId, currency: 'EUR', totalAmount: BigInt(Number.MAX_SAFE_INTEGER), items } })
   t.equal((await app.inject({ url: `/orders/${order.id}`, headers: bearer(token) })).json().total.amount, Number.MAX_SAFE_INTEGER)
   t.equal((await app.inject({ url: '/orders', headers: bearer(token) })).json().items[0].total.amount, Number.MAX_SAFE_INTEGER)
 })
