@@ -1,8 +1,8 @@
 // How the set-up gets at its database, MariaDB or MySQL at DATABASE_URL.
-import mariadb from 'mariadb'
+import type mariadb from 'mariadb'
 import type { PrismaClient } from '../prisma/generated/client.ts'
 import { connectionProblem } from '../prisma/migrate.ts'
-import { sessionOf } from '../prisma/mysql/session.ts'
+import { openSession, sessionOf } from '../prisma/mysql/session.ts'
 import { SetUpError } from './set-up-error.ts'
 
 /** A wrong password, or a database that does not exist, stays wrong. */
@@ -16,7 +16,7 @@ export async function withQuery<T> (url: string, use: (query: (sql: string) => P
   let client: mariadb.Connection | undefined
   try {
     // Reads the file that the URL names, a certificate for example.
-    const connected = client = await mariadb.createConnection(sessionOf(url))
+    const connected = client = await openSession(sessionOf(url))
     return await use(async sql => await connected.query<Record<string, unknown>[]>(sql))
   } catch (error) {
     const { errno, message } = error as { errno?: number, message: string }

@@ -3,9 +3,9 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import mariadb from 'mariadb'
+import type mariadb from 'mariadb'
 import { describeUrl, explainConnection, urlProblem } from './mysql/url.ts'
-import { sessionOf } from './mysql/session.ts'
+import { openSession, sessionOf } from './mysql/session.ts'
 
 /** The database could not be migrated; the message is for the operator and has no secrets. */
 export class MigrationError extends Error {
@@ -64,7 +64,7 @@ export async function applyMigrations (url: string): Promise<string[]> {
   if (problem) throw new MigrationError(problem.message)
   let connection: mariadb.Connection | undefined
   try {
-    connection = await mariadb.createConnection({ ...sessionOf(url), multipleStatements: true })
+    connection = await openSession({ ...sessionOf(url), multipleStatements: true })
     return await migrate(connection, url)
   } catch (error) {
     if (error instanceof MigrationError) throw error

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import mariadb from 'mariadb'
+import type mariadb from 'mariadb'
 import { Pool as Tarn, TimeoutError } from 'tarn'
-import { NO_LIMITS, sessionOf, type Limits } from './session.ts'
+import { NO_LIMITS, openSession, sessionOf, type Limits } from './session.ts'
 
 export interface PoolOptions {
   max?: number
@@ -56,16 +56,11 @@ export class Pool {
       idleTimeoutMillis: IDLE_MS,
       reapIntervalMillis: REAP_MS,
       propagateCreateError: true,
-      create: async () => {
-        const connection = await mariadb.createConnection(session).catch((error: mariadb.SqlError) => {
-          // What the server itself says has its number.
-          throw error.errno > 0 ? error : new ConnectionError(`There is no connection to the database: ${error.message}`, { cause: error })
-        })
-        // One that dies while nobody uses it is found out by `isValid`.
-        connection.on('error', () => {})
-        return connection
-      },
-      // Waited for, though its type does not say so.
+      create: async () => await openSession(session).catch((error: mariadb.SqlError) => {
+        // What the server itself says has its number.
+        throw error.errno > 0 ? error : new ConnectionError(`There is no connection to the database: ${error.message}`, { cause: error })
+      }),
+      // One that dies while nobody uses it is found out by `isValid`. Waited for, though its type does not say so.
       validate: (connection => connection.isValid() && this.#isAlive(connection)) as (connection: mariadb.Connection) => boolean,
       destroy: async connection => {
         // One that breaks meanwhile has ended, too.

@@ -1,4 +1,4 @@
-import type mariadb from 'mariadb'
+import mariadb from 'mariadb'
 import { connectionOf } from './url.ts'
 
 /** What bounds every statement, in milliseconds; 0 leaves it to the server. */
@@ -43,6 +43,25 @@ export function sessionOf (url: string, { lock, statement, idleTransaction }: Li
     // Statements of a connection that are kept: each has a place in the server, too (max_prepared_stmt_count).
     prepareCacheLength: 100,
     initSql: ['SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED', `SET SESSION ${settings.join(', ')} ${own.join(' ')}`]
+  }
+}
+
+/**
+ * Opens a connection with that session. The driver would run `initSql` itself, but what breaks meanwhile is there a rejection
+ * that nobody can handle, too, which ends the process (3.4.5). One that breaks later is found by who uses it.
+ */
+export async function openSession ({ initSql = [], ...config }: mariadb.ConnectionConfig): Promise<mariadb.Connection> {
+  const connection = await mariadb.createConnection(config)
+  connection.on('error', () => {})
+  const late = setTimeout(() => connection.destroy(), CONNECT_MS)
+  try {
+    for (const sql of [initSql].flat()) await connection.query(sql)
+    return connection
+  } catch (error) {
+    connection.destroy()
+    throw error
+  } finally {
+    clearTimeout(late)
   }
 }
 

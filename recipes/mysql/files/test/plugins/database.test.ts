@@ -1,3 +1,4 @@
+import { connect, createServer } from 'node:net'
 import t from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { asAdmin, bearer, buildApp, newProduct, registered, testDatabase } from '../helpers/app.ts'
@@ -66,6 +67,22 @@ t.test('a server where nothing listens is 503 at once', async (t) => {
   const responses = await Promise.all(Array.from({ length: 5 }, () => app.inject('/products')))
   t.same(responses.map(response => [response.statusCode, response.json().code]), Array(5).fill([503, 'UNAVAILABLE']))
   t.ok(performance.now() - began < 14_000, 'nobody waits for the time-out of the pool')
+})
+
+t.test('a connection that breaks while its session is made is 503, and fails nothing else', async (t) => {
+  const url = new URL(await testDatabase())
+  const target = { host: url.hostname, port: Number(url.port || 3306) }
+  const server = createServer(socket => {
+    const other = connect(target)
+    socket.on('error', () => {}).on('close', () => other.destroy())
+    socket.on('data', chunk => chunk.includes('SET SESSION') ? socket.destroy() : other.write(chunk))
+    other.on('error', () => {}).pipe(socket)
+  })
+  url.host = `127.0.0.1:${await freePort()}`
+  await new Promise<void>(resolve => server.listen(Number(url.port), '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const app = await buildApp(t, { DATABASE_URL: url.href })
+  t.match((await app.inject('/products')).json(), { status: 503, code: 'UNAVAILABLE' })
 })
 
 t.test('connections that die without a word are given up, and the service goes on by others', async (t) => {
