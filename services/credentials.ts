@@ -17,7 +17,7 @@ export async function changePassword (prisma: PrismaClient, { userId, client, cu
   const user = await prisma.user.findUnique({ where: { id: userId }, select: { email: true, passwordHash: true } })
   if (user === null) throw new DomainError('NOT_FOUND', 'There is no such user.')
   const { email, passwordHash } = user
-  if (!await throttled(prisma, { email, client }, policy, () => verifyPassword(currentPassword, passwordHash, signal))) throw wrong()
+  if (!await throttled(prisma, { email, client }, policy, () => verifyPassword(currentPassword, passwordHash ?? undefined, signal))) throw wrong()
   const next = await hashPassword(newPassword, signal)
   const isChanged = await inTransaction(prisma, async tx => {
     const { count } = await tx.user.updateMany({ where: { id: userId, passwordHash }, data: { passwordHash: next } })

@@ -30,7 +30,7 @@ export async function hashPassword (password: string, signal?: AbortSignal): Pro
 }
 
 /**
- * Whether a password is the one of a PHC string. Without one (no such account)
+ * Whether a password is the one of a PHC string. Without one (no such account, or none of its own)
  * it does the same work and says no, so that time does not tell them apart.
  * @param signal aborts when nobody waits for it any more: it loses its place in line
  * @throws DomainError TOO_BUSY

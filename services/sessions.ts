@@ -35,9 +35,10 @@ export async function logIn (prisma: PrismaClient, signIn: SignIn, policy: Sessi
   const { password, client, signal } = signIn
   const email = normalizeEmail(signIn.email)
   const found = await prisma.user.findUnique({ where: { email }, select: { id: true, role: true, passwordHash: true } })
-  const isRight = await throttled(prisma, { email, client }, policy, () => verifyPassword(password, found?.passwordHash, signal))
-  if (found === null || !isRight) throw new DomainError('INVALID_CREDENTIALS', 'E-mail or password is wrong.')
-  const { passwordHash, ...user } = found
+  const passwordHash = found?.passwordHash ?? undefined
+  const isRight = await throttled(prisma, { email, client }, policy, () => verifyPassword(password, passwordHash, signal))
+  if (found === null || passwordHash === undefined || !isRight) throw new DomainError('INVALID_CREDENTIALS', 'E-mail or password is wrong.')
+  const user = { id: found.id, role: found.role }
   const renewed = isOutdated(passwordHash) ? await hashPassword(password, signal) : undefined
   const session = await inTransaction(prisma, async tx => {
     // Locked: a change of the password either comes before, and is seen, or after, and ends this session.

@@ -7,7 +7,7 @@ import { client } from './project.ts'
 export type Columns = Record<string, string>
 
 export const id = (number: number) => `'00000000-0000-7000-8000-${String(number).padStart(12, '0')}'`
-export const user = (columns: Columns = {}) => insert('users', { id: id(1), email: "'ada@example.com'", name: "'Ada'", password_hash: "'x'", ...columns })
+export const user = (columns: Columns = {}) => insert('users', { id: id(1), email: "'ada@example.com'", name: "'Ada'", ...columns })
 export const product = (columns: Columns = {}) => insert('products', { id: id(2), sku: "'A-1'", name: "'Lamp'", description: "''", price_amount: '1', price_currency: "'EUR'", stock: '0', ...columns })
 
 export function insert (table: string, columns: Columns): string {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { bearer, buildApp } from '../helpers/app.ts'
+import { bearer, buildApp, registered } from '../helpers/app.ts'
 import { withPassword } from '../helpers/passwords.ts'
 
 const app = await buildApp(t)
@@ -111,6 +111,15 @@ t.test('an unknown address and a wrong password are answered alike', async (t) =
   t.equal(unknown.json().code, 'INVALID_CREDENTIALS')
   const stable = ({ type, title, status, detail, code }: Record<string, unknown>) => ({ type, title, status, detail, code })
   t.same(stable(unknown.json()), stable(wrong.json()))
+})
+
+t.test('an account without a password is answered like one with another', async (t) => {
+  const { email, token } = await registered(app)
+  const response = await post('login', { email, password: ada.password })
+  t.equal(response.statusCode, 401)
+  t.equal(response.json().code, 'INVALID_CREDENTIALS')
+  const change = await app.inject({ method: 'PUT', url: '/users/me/password', headers: bearer(token), payload: { currentPassword: ada.password, newPassword: ada.password } })
+  t.match(change.json(), { status: 403, code: 'WRONG_PASSWORD' })
 })
 
 t.test('a hash of yesterday is renewed at the next sign-in', async (t) => {
@@ -228,6 +237,7 @@ t.test('signing out of no session is no error', async (t) => {
 t.test('neither passwords nor refresh tokens are stored', async (t) => {
   const { id, refreshToken, password } = await withPassword(app)
   const { passwordHash, refreshTokens } = await app.prisma.user.findUniqueOrThrow({ where: { id }, include: { refreshTokens: true } })
+  t.match(passwordHash, /^\$argon2id\$/)
   t.notMatch(passwordHash, password)
   t.same(refreshTokens.map(({ tokenHash }) => Buffer.from(tokenHash).toString('hex')), [createHash('sha256').update(refreshToken).digest('hex')])
 })
@@ -265,4 +275,10 @@ t.test('over a connection of its own, a sign-in is answered when its body has be
   setTimeout(() => gone.abort(), 20)
   t.ok((await Promise.allSettled(many)).some(({ status }) => status === 'rejected'))
   t.equal((await stays).status, 200)
+})
+
+t.test('an account is made by registering alone', async (t) => {
+  const { token } = await registered(app)
+  const response = await app.inject({ method: 'PUT', url: '/users/me', headers: bearer(token), payload: { email: 'ada@example.com', name: 'Ada' } })
+  t.equal(response.statusCode, 405)
 })

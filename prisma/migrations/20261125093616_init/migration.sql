@@ -6,26 +6,11 @@ CREATE TABLE "users" (
     "id" UUID NOT NULL,
     "email" TEXT NOT NULL,
     "name" TEXT NOT NULL,
-    "password_hash" TEXT NOT NULL,
     "role" "role" NOT NULL DEFAULT 'user',
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
     CONSTRAINT "users_pkey" PRIMARY KEY ("id")
-);
-
--- CreateTable
-CREATE TABLE "refresh_tokens" (
-    "id" UUID NOT NULL,
-    "family_id" UUID NOT NULL,
-    "user_id" UUID NOT NULL,
-    "token_hash" BYTEA NOT NULL,
-    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    "expires_at" TIMESTAMPTZ(3) NOT NULL,
-    "used_at" TIMESTAMPTZ(3),
-    "revoked_at" TIMESTAMPTZ(3),
-
-    CONSTRAINT "refresh_tokens_pkey" PRIMARY KEY ("id")
 );
 
 -- CreateTable
@@ -67,18 +52,6 @@ CREATE INDEX "users_created_at_id_idx" ON "users"("created_at", "id");
 CREATE INDEX "users_name_id_idx" ON "users"("name", "id");
 
 -- CreateIndex
-CREATE UNIQUE INDEX "refresh_tokens_token_hash_key" ON "refresh_tokens"("token_hash");
-
--- CreateIndex
-CREATE INDEX "refresh_tokens_family_id_idx" ON "refresh_tokens"("family_id");
-
--- CreateIndex
-CREATE INDEX "refresh_tokens_user_id_idx" ON "refresh_tokens"("user_id");
-
--- CreateIndex
-CREATE INDEX "refresh_tokens_expires_at_idx" ON "refresh_tokens"("expires_at");
-
--- CreateIndex
 CREATE UNIQUE INDEX "products_sku_key" ON "products"("sku");
 
 -- CreateIndex
@@ -94,19 +67,12 @@ CREATE INDEX "products_created_at_id_idx" ON "products"("created_at", "id");
 CREATE INDEX "idempotency_records_expires_at_idx" ON "idempotency_records"("expires_at");
 
 -- AddForeignKey
-ALTER TABLE "refresh_tokens" ADD CONSTRAINT "refresh_tokens_user_id_fkey" FOREIGN KEY ("user_id") REFERENCES "users"("id") ON DELETE CASCADE ON UPDATE CASCADE;
-
--- AddForeignKey
 ALTER TABLE "idempotency_records" ADD CONSTRAINT "idempotency_records_user_id_fkey" FOREIGN KEY ("user_id") REFERENCES "users"("id") ON DELETE CASCADE ON UPDATE CASCADE;
 
 -- Checks that Prisma's schema language cannot say
 ALTER TABLE "users"
     ADD CONSTRAINT "users_email_check" CHECK ("email" = lower("email") AND "email" <> ''),
     ADD CONSTRAINT "users_name_check" CHECK ("name" <> '');
-
-ALTER TABLE "refresh_tokens"
-    ADD CONSTRAINT "refresh_tokens_token_hash_check" CHECK (octet_length("token_hash") = 32),
-    ADD CONSTRAINT "refresh_tokens_expires_at_check" CHECK ("expires_at" > "created_at");
 
 ALTER TABLE "products"
     ADD CONSTRAINT "products_sku_check" CHECK ("sku" <> ''),

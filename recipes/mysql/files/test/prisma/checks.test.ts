@@ -8,7 +8,7 @@ t.teardown(close)
 
 const id = (number: number) => `'00000000-0000-7000-8000-${String(number).padStart(12, '0')}'`
 const hash = "unhex(sha2('x', 256))"
-const user = (columns: Record<string, string> = {}) => insert('users', { id: id(1), email: "'ada@example.com'", name: "'Ada'", password_hash: "'x'", ...columns })
+const user = (columns: Record<string, string> = {}) => insert('users', { id: id(1), email: "'ada@example.com'", name: "'Ada'", ...columns })
 const product = (columns: Record<string, string> = {}) => insert('products', { id: id(2), sku: "'A-1'", name: "'Lamp'", description: "''", price_amount: '1', price_currency: "'EUR'", stock: '0', ...columns })
 const order = (columns: Record<string, string> = {}) => insert('orders', { id: id(3), user_id: id(1), currency: "'EUR'", total_amount: '0', ...columns })
 const item = (columns: Record<string, string> = {}) => insert('order_items', { order_id: id(3), position: '0', product_id: id(2), sku: "'A-1'", name: "'Lamp'", quantity: '1', unit_price_amount: '1', ...columns })

@@ -4,7 +4,7 @@ CREATE TABLE `users` (
     `id` CHAR(36) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL,
     `email` VARCHAR(254) NOT NULL,
     `name` VARCHAR(200) NOT NULL,
-    `password_hash` VARCHAR(255) NOT NULL,
+    `password_hash` VARCHAR(255) NULL,
     `role` ENUM('user', 'admin') NOT NULL DEFAULT 'user',
     `created_at` DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     `updated_at` DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
