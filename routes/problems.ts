@@ -58,7 +58,7 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
   ACCOUNT_REQUIRED: {
     status: 403,
     title: 'Only for people with an account here',
-    description: 'The access token is valid, but this service has no account for whom it names: it was issued elsewhere, or the account is gone. Nothing was changed. The same request fails until there is an account.'
+    description: 'The access token is valid, but this service has no account for whom it names: it was issued elsewhere, or the account is gone. Nothing was changed. Where another issuer signs people in, PUT /users/me makes the account.'
   },
   UNKNOWN_PRODUCT: {
     status: 422,

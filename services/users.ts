@@ -34,8 +34,32 @@ export async function register (db: Database, { email, password, name, signal }:
   try {
     return await db.user.create({ data: { email: normalizeEmail(email), name, passwordHash }, select: visible })
   } catch (error) {
-    if (!isUniqueViolation(error)) throw error
-    throw new DomainError('EMAIL_TAKEN', 'Another account has this e-mail address.', [{ path: '/email', detail: 'has an account already' }])
+    throw isUniqueViolation(error) ? emailTaken() : error
+  }
+}
+
+/**
+ * Makes the account of somebody whom another issuer signs in, or changes it: by the id that their tokens have. It has
+ * no password, and nobody has checked that the e-mail address is theirs.
+ * @returns it, and whether it is new
+ * @throws DomainError EMAIL_TAKEN
+ */
+export async function putUser (prisma: PrismaClient, id: string, { email, name }: { email: string, name: string }): Promise<{ user: User, isNew: boolean }> {
+  const data = { email: normalizeEmail(email), name }
+  const change = async () => await changeUser(prisma, id, data, visible)
+  try {
+    const changed = await change()
+    if (changed !== undefined) return { user: changed, isNew: false }
+    try {
+      return { user: await prisma.user.create({ data: { id, ...data }, select: visible }), isNew: true }
+    } catch (error) {
+      // Either the address is taken, or the account was made meanwhile.
+      const made = isUniqueViolation(error) ? await change() : undefined
+      if (made === undefined) throw error
+      return { user: made, isNew: false }
+    }
+  } catch (error) {
+    throw isUniqueViolation(error) ? emailTaken() : error
   }
 }
 
@@ -70,6 +94,12 @@ export async function listUsers (db: Database, query: PageQuery<UserSort> & { em
   return order.page(users, sort, query)
 }
 
+/** The account with an e-mail address; where there is none it is made, with this role and without a password. */
+export async function ensureUser (db: Database, { email, role }: { email: string, role: Role }): Promise<User> {
+  const address = normalizeEmail(email)
+  return await db.user.upsert({ where: { email: address }, create: { email: address, name: address, role }, update: {}, select: visible })
+}
+
 /**
  * Makes sure that there is an account of an admin. One that has the e-mail
  * address already is left as it is. Says whether it was created.
@@ -82,6 +112,10 @@ export async function ensureAdmin (prisma: PrismaClient, { email, password }: { 
     skipDuplicates: true
   })
   return count === 1
+}
+
+function emailTaken (): DomainError {
+  return new DomainError('EMAIL_TAKEN', 'Another account has this e-mail address.', [{ path: '/email', detail: 'has an account already' }])
 }
 
 function notFound (): DomainError {

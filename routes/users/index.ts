@@ -1,14 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { findUser, listUsers, updateUser, userSorts } from '../../services/users.ts'
-import { linkHeader } from '../http/headers.ts'
+import { findUser, listUsers, putUser, updateUser, userSorts } from '../../services/users.ts'
+import { linkHeader, locationHeader } from '../http/headers.ts'
 import { linkNext } from '../http/pages.ts'
 import { Email, oneOf, pageQuery, problem, ref } from '../schemas.ts'
-import { User, UserPage, UserPatch } from './schemas.ts'
+import { User, UserDetails, UserPage, UserPatch } from './schemas.ts'
 
 const users: FastifyPluginAsyncTypebox = async fastify => {
   for (const schema of [User, UserPatch, UserPage]) fastify.addSchema(schema)
-  const { prisma } = fastify
+  const { prisma, config } = fastify
 
   fastify.get('/me', {
     config: { scopes: [] },
@@ -33,6 +33,27 @@ const users: FastifyPluginAsyncTypebox = async fastify => {
       response: { 200: ref(User, { description: 'The changed account' }), 404: problem }
     }
   }, async request => await updateUser(prisma, request.user.id, request.body))
+
+  // Who signs in here has registered: POST /auth/register. Whom another issuer signs in (JWT_JWKS_URL) has no account yet.
+  if (!fastify.hasDecorator('accessTokens')) {
+    fastify.addSchema(UserDetails)
+    fastify.put('/me', {
+      // It tells whether an address has an account: not to be asked of many.
+      config: { scopes: [], rateLimit: { max: config.AUTH_RATE_LIMIT_MAX } },
+      schema: {
+        operationId: 'putOwnUser',
+        summary: 'Make one\'s own account, or change it',
+        description: 'The account gets the id that the access token names. Its e-mail address, which can have one account, is stored in lower case and is not verified.',
+        tags: ['users'],
+        body: ref(UserDetails),
+        response: { 200: ref(User, { description: 'The changed account' }), 201: ref(User, { description: 'The new account', headers: locationHeader }), 409: problem }
+      }
+    }, async (request, reply) => {
+      const { user, isNew } = await putUser(prisma, request.user.id, request.body)
+      if (isNew) reply.code(201).header('location', '/users/me')
+      return user
+    })
+  }
 
   fastify.get('', {
     config: { scopes: ['users:read'] },

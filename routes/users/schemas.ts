@@ -22,6 +22,13 @@ export const UserPatch = Type.Object({ name: Type.Optional(name) }, {
   examples: [{ name: 'Ada King' }]
 })
 
+export const UserDetails = Type.Object({ email: Email, name }, {
+  $id: 'UserDetails',
+  description: 'What an account says of a person',
+  additionalProperties: false,
+  examples: [{ email: 'ada@example.com', name: 'Ada Lovelace' }]
+})
+
 export const UserPage = pageOf(User)
 
 export { name as userName }
