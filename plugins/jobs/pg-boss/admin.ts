@@ -2,9 +2,9 @@
 import type pg from 'pg'
 import { PgBoss } from 'pg-boss'
 import { each, knownQueue, type JobAdmin, type Problem } from '../admin.ts'
-import { queryOf, withClient } from './client.ts'
+import { withClient } from '../client.ts'
 import { listJobs } from './list.ts'
-import { jobsSchema, jobsSchemaState } from './schema.ts'
+import { jobsSchema, jobsSchemaState, queryOf } from './schema.ts'
 
 interface Row { id: string, name: string, state: string, source_name: string | null, source_root_id: string | null, dead_letter: string | null }
 

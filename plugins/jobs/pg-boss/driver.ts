@@ -1,14 +1,14 @@
 import type { BackendOptions, JobBackend, JobDriver } from '../driver.ts'
 import { createConnection } from './connection.ts'
 import { backlog, countQueues } from './counts.ts'
-import { checkSchedules, syncQueues, syncSchedules } from './queues.ts'
+import { checkBossSchedules, syncBossSchedules, syncQueues } from './queues.ts'
 import { jobsSchema, jobsSchemaState, storage } from './schema.ts'
 import { createWorkers } from './workers.ts'
 
 /** pg-boss: jobs are rows of the service's own database. */
 export const driver: JobDriver = {
   name: 'pg-boss',
-  check: checkSchedules,
+  check: checkBossSchedules,
   open,
   storage,
   // pg-boss takes 20 MB of memory: it is loaded when it is needed.
@@ -26,7 +26,7 @@ function open ({ databaseUrl: url, prisma, probe, log, works, jobs, run }: Backe
     prepare: async boss => {
       await syncQueues(boss, jobs.values(), log)
       if (!works) return
-      await syncSchedules(boss, jobs, log)
+      await syncBossSchedules(boss, jobs, log)
       for (const job of jobs.values()) await workers.work(boss, job)
     }
   })

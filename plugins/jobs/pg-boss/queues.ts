@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { PgBoss, Queue, QueueResult } from 'pg-boss'
+import { checkSchedules, syncSchedules } from '../schedules.ts'
 import type { Job } from '../types.ts'
 
 /** pg-boss's least. A worker that is gone is noticed so many seconds after its last sign of life. */
@@ -39,36 +40,22 @@ async function syncQueue (boss: PgBoss, { name, policy, ...options }: Queue, pre
   if (differs) await boss.updateQueue(name, options)
 }
 
-/** Makes the schedules what the definitions say. One whose job is gone from the code is only named: another release may have it. */
-export async function syncSchedules (boss: PgBoss, jobs: ReadonlyMap<string, Job>, log: FastifyBaseLogger): Promise<void> {
-  const present = new Map((await boss.getSchedules()).map(schedule => [schedule.name, schedule]))
-  for (const { name, schedule } of jobs.values()) {
-    if (schedule !== undefined) {
-      await boss.schedule(name, schedule.cron, { payload: schedule.payload }, { tz: schedule.timeZone ?? 'UTC', missed: schedule.missed ?? 'once' })
-    } else if (present.has(name)) {
-      await boss.unschedule(name)
-    }
-  }
-  for (const name of present.keys()) {
-    if (!jobs.has(name)) log.warn({ queue: name }, `a schedule sends jobs that this release does not have; when no other has, end it: npm run kit -- jobs drop ${name}`)
-  }
+/** Makes the schedules of pg-boss what the definitions say. */
+export async function syncBossSchedules (boss: PgBoss, jobs: ReadonlyMap<string, Job>, log: FastifyBaseLogger): Promise<void> {
+  const present = new Set((await boss.getSchedules()).map(({ name }) => name))
+  await syncSchedules(jobs, present, {
+    set: ({ name, schedule: { payload, missed = 'once' } }, { cron, timeZone }) => boss.schedule(name, cron, { payload }, { tz: timeZone, missed }),
+    end: name => boss.unschedule(name)
+  }, log)
 }
 
-/**
- * Refuses a schedule that could never run.
- * @throws Error that names the job
- */
-export async function checkSchedules (jobs: Iterable<Job>): Promise<void> {
-  const scheduled = [...jobs].filter(({ schedule }) => schedule !== undefined)
-  if (scheduled.length === 0) return
-  const { PgBoss } = await import('pg-boss')
-  // Never started: it only reads the expression.
-  const reader = new PgBoss('postgresql://localhost/never-asked')
-  for (const { name, schedule } of scheduled) {
-    try {
-      await reader.previewSchedule(schedule?.cron ?? '', { tz: schedule?.timeZone ?? 'UTC', count: 1 })
-    } catch (error) {
-      throw new Error(`The job "${name}" has a schedule that can't run: ${(error as Error).message}`, { cause: error })
-    }
-  }
+/** Refuses a schedule that pg-boss could never run. @throws Error that names the job */
+export async function checkBossSchedules (jobs: Iterable<Job>): Promise<void> {
+  let reader: PgBoss | undefined
+  await checkSchedules(jobs, async ({ cron, timeZone }) => {
+    const { PgBoss } = await import('pg-boss')
+    // Never started: it only reads the expression.
+    reader ??= new PgBoss('postgresql://localhost/never-asked')
+    await reader.previewSchedule(cron, { tz: timeZone, count: 1 })
+  })
 }

@@ -1,8 +1,9 @@
 // pg-boss's tables: where they are, whether they fit, and the way to install them.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import type pg from 'pg'
+import { withClient } from '../client.ts'
 import type { JobStorage, Query } from '../driver.ts'
-import { queryOf, withClient } from './client.ts'
 
 const PLAIN = /^[a-z_][a-z0-9_]*$/
 let needed: number | undefined
@@ -64,4 +65,9 @@ async function versionOf (query: Query, schema: string): Promise<number | undefi
   if (found?.present !== true) return undefined
   const [row] = await query(`SELECT version FROM ${schema}.version`)
   return Number(row?.version ?? 0)
+}
+
+/** A connection as what asks it for rows. */
+export function queryOf (client: pg.Client): Query {
+  return async sql => (await client.query<Record<string, unknown>>(sql)).rows
 }

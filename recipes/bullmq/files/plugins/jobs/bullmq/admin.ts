@@ -1,9 +1,8 @@
 // What an operator does with jobs: what is in Redis, and what is not there yet or was taken back to the table.
 import type { Job as BullJob } from 'bullmq'
 import type { FastifyBaseLogger } from 'fastify'
-import pg from 'pg'
-import { KEEP_ALIVE } from '../../database/connection.ts'
 import { each, knownQueue, type JobAdmin, type Problem } from '../admin.ts'
+import { withClient } from '../client.ts'
 import type { AdminOptions } from '../driver.ts'
 import { readEnvelope } from '../envelope.ts'
 import { redisUrl } from './driver.ts'
@@ -40,11 +39,7 @@ export async function clear (options: AdminOptions): Promise<void> {
 }
 
 async function withStores<T> ({ databaseUrl, setting }: AdminOptions, use: (sql: Sql, store: Store) => Promise<T>): Promise<T> {
-  const schema = new URL(databaseUrl).searchParams.get('schema') ?? 'public'
-  const client = new pg.Client({ ...KEEP_ALIVE, connectionString: databaseUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, options: `-c search_path=${schema}` })
-  client.on('error', () => {})
-  await client.connect()
-  try {
+  return await withClient(databaseUrl, async client => {
     const sql: Sql = async <Row>(text: string, ...values: unknown[]) => (await client.query(text, values)).rows as Row[]
     const [found] = await sql<{ present: boolean }>("SELECT to_regclass('outgoing_jobs') IS NOT NULL AS present")
     if (!found?.present) throw new Error('The tables of the jobs are missing: run npm run db:migrate.')
@@ -57,9 +52,7 @@ async function withStores<T> ({ databaseUrl, setting }: AdminOptions, use: (sql:
     } finally {
       store.close()
     }
-  } finally {
-    await client.end().catch(() => {})
-  }
+  })
 }
 
 function jobAdmin (sql: Sql, store: Store): JobAdmin {

@@ -25,8 +25,8 @@ export const driver: JobDriver = {
   name: 'bullmq',
   check: async (jobs, config) => {
     redisUrl(config)
-    const { checkSchedules } = await import('./schedules.ts')
-    checkSchedules(jobs)
+    const { checkBullSchedules } = await import('./schedules.ts')
+    await checkBullSchedules(jobs)
   },
   open,
   // Its table is one of the migrations.
@@ -55,14 +55,14 @@ function open ({ config, databaseUrl, prisma, log, works, jobs, run }: BackendOp
   }
 
   async function keep (): Promise<void> {
-    const [{ ready }, { syncSchedules, tick }, { createWorkers }] = await Promise.all([import('./redis.ts'), import('./schedules.ts'), import('./workers.ts')])
+    const [{ ready }, { syncBullSchedules, tick }, { createWorkers }] = await Promise.all([import('./redis.ts'), import('./schedules.ts'), import('./workers.ts')])
     if (closing.signal.aborted) return
     const store = await opened()
     relay = createRelay({ prisma, databaseUrl, store, log })
     const { wake } = relay
     const prepare = async () => {
       await store.note([...jobs.keys()])
-      await syncSchedules(store, jobs, log)
+      await syncBullSchedules(store, jobs, log)
     }
     while (!closing.signal.aborted) {
       try {

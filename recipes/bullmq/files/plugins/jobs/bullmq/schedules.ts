@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { getNextMillis } from 'bullmq'
 import type { FastifyBaseLogger } from 'fastify'
+import { checkSchedules, syncSchedules } from '../schedules.ts'
 import type { Job } from '../types.ts'
 import { put, type Sql } from './outbox.ts'
 import type { Store } from './redis.ts'
@@ -13,43 +14,28 @@ interface Tick { queue: string, payload: unknown, policy: Job['policy'], retries
 
 /** So late, nobody was there at the time. */
 const LATE_MS = 60_000
-const FIELDS = 5
 
 /** Refuses a schedule that could never run. @throws Error that names the job */
-export function checkSchedules (jobs: Iterable<Job>): void {
-  for (const { name, schedule } of jobs) {
-    if (schedule === undefined) continue
-    const { cron, timeZone: tz = 'UTC' } = schedule
-    try {
-      if (cron.trim().split(/\s+/).length !== FIELDS) throw new Error(`"${cron}" has not ${FIELDS} fields`)
-      // Said as it is: the parser would be silent about it, or have words of its own.
-      Intl.DateTimeFormat('en', { timeZone: tz })
-      if (getNextMillis(Date.now(), { pattern: cron, tz }) === undefined) throw new Error(`"${cron}" never comes`)
-    } catch (error) {
-      throw new Error(`The job "${name}" has a schedule that can't run: ${(error as Error).message}`, { cause: error })
-    }
-  }
+export async function checkBullSchedules (jobs: Iterable<Job>): Promise<void> {
+  await checkSchedules(jobs, ({ cron, timeZone: tz }) => {
+    if (getNextMillis(Date.now(), { pattern: cron, tz }) === undefined) throw new Error(`"${cron}" never comes`)
+  })
 }
 
-/** Makes the schedules what the definitions say. One whose job is gone from the code is only named: another release may have it. */
-export async function syncSchedules (store: Store, jobs: ReadonlyMap<string, Job>, log: FastifyBaseLogger): Promise<void> {
+/** Makes the schedules of BullMQ what the definitions say. */
+export async function syncBullSchedules (store: Store, jobs: ReadonlyMap<string, Job>, log: FastifyBaseLogger): Promise<void> {
   const queue = store.queue(SCHEDULES)
   const present = new Map((await queue.getJobSchedulers()).map(scheduler => [scheduler.key, scheduler]))
-  for (const { name, schedule, policy, retry } of jobs.values()) {
-    const found = present.get(name)
-    if (schedule !== undefined) {
+  await syncSchedules(jobs, new Set(present.keys()), {
+    set: async ({ name, schedule, policy, retry }, { cron: pattern, timeZone: tz }) => {
+      const found = present.get(name)
       const data: Tick = { queue: name, payload: schedule.payload, policy, retries: retry.limit, isSkipped: schedule.missed === 'skip' }
-      const repeat = { pattern: schedule.cron, tz: schedule.timeZone ?? 'UTC' }
       // What is as it was stays: made anew, it would forget a time that was missed.
-      if (found?.pattern === repeat.pattern && found.tz === repeat.tz && JSON.stringify(found.template?.data) === JSON.stringify(data)) continue
-      await queue.upsertJobScheduler(name, repeat, { name, data, opts: { attempts: 1_000_000, backoff: { type: 'keel' }, removeOnComplete: true } })
-    } else if (found !== undefined) {
-      await queue.removeJobScheduler(name)
-    }
-  }
-  for (const name of present.keys()) {
-    if (!jobs.has(name)) log.warn({ queue: name }, `a schedule sends jobs that this release does not have; when no other has, end it: npm run kit -- jobs drop ${name}`)
-  }
+      if (found?.pattern === pattern && found.tz === tz && JSON.stringify(found.template?.data) === JSON.stringify(data)) return
+      await queue.upsertJobScheduler(name, { pattern, tz }, { name, data, opts: { attempts: 1_000_000, backoff: { type: 'keel' }, removeOnComplete: true } })
+    },
+    end: name => queue.removeJobScheduler(name)
+  }, log)
 }
 
 /** Sends the job of a time that has come. @param at when that was, in milliseconds */

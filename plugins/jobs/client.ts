@@ -1,11 +1,11 @@
 import pg from 'pg'
-import type { Query } from '../driver.ts'
+import { connectionOf, KEEP_ALIVE } from '../database/connection.ts'
 
 const CONNECT_TIMEOUT_MS = 15_000
 
 /** Runs `use` on a connection of its own, which ends with it. */
 export async function withClient<T> (url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
+  const client = new pg.Client({ ...connectionOf(url, {}), ...KEEP_ALIVE, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   client.on('error', () => {})
   await client.connect()
   try {
@@ -13,9 +13,4 @@ export async function withClient<T> (url: string, use: (client: pg.Client) => Pr
   } finally {
     await client.end().catch(() => {})
   }
-}
-
-/** A connection as what asks it for rows. */
-export function queryOf (client: pg.Client): Query {
-  return async sql => (await client.query<Record<string, unknown>>(sql)).rows
 }
