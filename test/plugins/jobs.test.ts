@@ -9,7 +9,7 @@ import type { JobDefinition } from '../../plugins/jobs/types.ts'
 import { serverOptions } from '../../server.ts'
 import { buildApp, testConfig } from '../helpers/app.ts'
 import { makeDue, putStranger } from '../helpers/job-store.ts'
-import { deadJobs, storedJobs } from '../helpers/jobs.ts'
+import { deadJobs, storedJobs, withJobs } from '../helpers/jobs.ts'
 import { until } from '../helpers/until.ts'
 import { loggingWorker, newQueue, Numbered, worker } from '../helpers/workers.ts'
 
@@ -129,6 +129,18 @@ t.test('a job that fails is tried again, and after its last attempt is in the de
   const dead = await until(async () => (await deadJobs(app, name))[0])
   t.match(dead, { id, payload: { n: 1 }, attempts: 2, reason: 'RangeError: attempt 2 failed' })
   t.same(runs.map(({ attempt, id }) => [attempt, id]), [[1, id], [2, id]])
+})
+
+t.test('a dead job that is retried begins anew, under its id, with all its attempts', async t => {
+  const name = newQueue()
+  let isBroken = true
+  const { app, runs } = await worker(t, name, { retry: { limit: 1, delaySeconds: 0 }, handler: async () => { if (isBroken) throw new Error('broken') } })
+  const id = await app.jobs.send(name, { n: 1 }) ?? ''
+  await until(async () => (await deadJobs(app, name)).length === 1)
+  isBroken = false
+  t.match(await withJobs(app, async ({ retry }) => await retry([id])), [{ id, done: `is back on ${name}` }])
+  await until(async () => (await storedJobs(app, name))[0]?.state === 'completed')
+  t.same(runs.map(({ id, attempt }) => [id, attempt]), [[id, 1], [id, 2], [id, 1]])
 })
 
 t.test('a payload that no longer fits after a deploy is dead at once, with what is wrong', async (t) => {

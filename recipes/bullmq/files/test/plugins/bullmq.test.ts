@@ -1,5 +1,6 @@
 // What is BullMQ's alone: Redis beside the database, and the outbox between them.
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Queue } from 'bullmq'
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
@@ -7,7 +8,7 @@ import t from 'tap'
 import { asConnection, prefixOf } from '../../plugins/jobs/bullmq/redis.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
 import { inRedis } from '../helpers/job-store.ts'
-import { deadJobs, storedJobs, withJobs } from '../helpers/jobs.ts'
+import { deadJobs, storedJobs } from '../helpers/jobs.ts'
 import { redisServer, withRedis } from '../helpers/redis.ts'
 import { until } from '../helpers/until.ts'
 import { loggingWorker, newQueue, Numbered, worker } from '../helpers/workers.ts'
@@ -71,6 +72,17 @@ t.test('a relay that is killed after it has handed a job on, and before it has n
   await app.jobs.send(name, { n: 2 })
   await until(() => runs.length === 2)
   t.same(runs.map(({ payload }) => payload.n), [1, 2])
+})
+
+t.test('a delayed job that is handed on late does not come early', async t => {
+  const name = newQueue()
+  const { app: web } = await worker(t, name, {}, { ROLE: 'web' })
+  const sent = Date.now()
+  await web.jobs.send(name, { n: 1 }, { startAfter: 4_000 })
+  await sleep(2_000)
+  const { runs } = await worker(t, name)
+  await until(() => runs.length === 1)
+  t.ok(Date.now() - sent >= 3_900, 'as long as it was to wait')
 })
 
 t.test('a Redis that may evict jobs is named at the start', withRedis, async t => {
@@ -156,18 +168,6 @@ t.test('schedules', async t => {
     await until(async () => await inRedis(app, '_schedules', async queue => await queue.getCompletedCount()) >= 3)
     t.same(ran, [once])
   })
-})
-
-t.test('a dead job that is retried begins anew, under its id, with all its attempts', async t => {
-  const name = newQueue()
-  let isBroken = true
-  const { app, runs } = await worker(t, name, { retry: { limit: 1, delaySeconds: 0 }, handler: async () => { if (isBroken) throw new Error('broken') } })
-  const id = await app.jobs.send(name, { n: 1 }) ?? ''
-  await until(async () => (await deadJobs(app, name)).length === 1)
-  isBroken = false
-  t.match(await withJobs(app, async ({ retry }) => await retry([id])), [{ id, done: `is back on ${name}` }])
-  await until(async () => (await storedJobs(app, name))[0]?.state === 'completed')
-  t.same(runs.map(({ id, attempt }) => [id, attempt]), [[id, 1], [id, 2], [id, 1]])
 })
 
 t.test('services with other databases have queues of their own in a Redis', async t => {

@@ -8,7 +8,7 @@ import type { Job, SendOptions } from '../types.ts'
 /** Statements, in whichever transaction. */
 export type Sql = <Row>(text: string, ...values: unknown[]) => Promise<Row[]>
 
-/** A job on its way. */
+/** A job on its way. Its delay counts from when it was sent, as BullMQ has it. */
 export interface Outgoing { id: string, queue: string, data: unknown, priority: number, attempts: number, delayMs: number, createdAt: Date, isKept: boolean }
 
 /** How long an id that the sender chose is known: as long as BullMQ keeps what is done. */
@@ -55,7 +55,7 @@ export async function lock (sql: Sql): Promise<boolean> {
 export async function next (sql: Sql, limit: number): Promise<Outgoing[]> {
   return await sql<Outgoing>(`
     SELECT id::text, queue, data, priority, attempts, created_at AS "createdAt", is_kept AS "isKept",
-      GREATEST(0, extract(epoch FROM start_after - now()) * 1000)::float8 AS "delayMs"
+      CASE WHEN start_after > now() THEN extract(epoch FROM start_after - created_at) * 1000 ELSE 0 END::float8 AS "delayMs"
     FROM outgoing_jobs one WHERE state = 'waiting' AND (turn IS NULL OR (is_ordered OR start_after <= now()) AND NOT EXISTS (
       SELECT 1 FROM outgoing_jobs other WHERE other.turn = one.turn AND
         (other.state IN ('handed', 'running') OR other.state = 'waiting' AND other.position < one.position AND (one.is_ordered OR other.start_after <= now()))))
