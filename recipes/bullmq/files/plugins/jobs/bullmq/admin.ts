@@ -41,7 +41,7 @@ export async function clear (options: AdminOptions): Promise<void> {
 async function withStores<T> ({ databaseUrl, setting }: AdminOptions, use: (sql: Sql, store: Store) => Promise<T>): Promise<T> {
   return await withClient(databaseUrl, async client => {
     const sql: Sql = async <Row>(text: string, ...values: unknown[]) => (await client.query(text, values)).rows as Row[]
-    const [found] = await sql<{ present: boolean }>("SELECT to_regclass('outgoing_jobs') IS NOT NULL AS present")
+    const [found] = await sql<{ present: boolean }>("SELECT to_regclass(format('%I.outgoing_jobs', COALESCE($1, current_schema()))) IS NOT NULL AS present", new URL(databaseUrl).searchParams.get('schema'))
     if (!found?.present) throw new Error('The tables of the jobs are missing: run npm run db:migrate.')
     const isProduction = setting('NODE_ENV') === 'production'
     const url = redisUrl({ JOBS_REDIS_URL: setting('JOBS_REDIS_URL') ?? (isProduction ? undefined : DEFAULT_URL), REDIS_URL: setting('REDIS_URL') })
