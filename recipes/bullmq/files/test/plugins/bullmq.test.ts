@@ -59,6 +59,17 @@ t.test('a worker whose Redis is away ends all the same', withRedis, async t => {
   t.pass('what was left would keep this process from ending')
 })
 
+t.test('a worker that is ended while it begins leaves no listener behind', async t => {
+  const { app: web } = await worker(t, newQueue(), {}, { ROLE: 'web' })
+  for (let ms = 0; ms < 100; ms += 10) {
+    const { app } = await worker(t, newQueue())
+    await sleep(ms)
+    await app.close()
+  }
+  await until(async () => (await web.prisma.$queryRaw<object[]>`SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'keel outgoing_jobs'`).length === 0)
+  t.pass('the connections of the others have ended')
+})
+
 t.test('a relay that is killed after it has handed a job on, and before it has noted that, hands it on again: it runs once', async t => {
   const name = newQueue()
   const { app: web } = await worker(t, name, {}, { ROLE: 'web' })

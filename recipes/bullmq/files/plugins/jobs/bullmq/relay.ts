@@ -88,7 +88,8 @@ export function createRelay ({ prisma, databaseUrl, store, log }: RelayOptions):
 
   return {
     start: () => {
-      if (running) return
+      // Closed while the workers began, it would listen for ever.
+      if (running || closing.signal.aborted) return
       listener = listen({ url: databaseUrl, schema: new URL(databaseUrl).searchParams.get('schema') ?? undefined, channel: CHANNEL }, wake, log)
       running = run()
     },
