@@ -36,9 +36,11 @@ async function consume (t: Test, name: string, handler: EventHandler = async () 
   return { app, handed }
 }
 
+let left = 0
 /** A handler's trace in the database: made through its transaction, it is there as often as the event was handled. */
 const leaveTrace = (name: string): EventHandler => async (event, tx) => {
-  await tx.mail.create({ data: { id: randomUUID(), recipient: name, subject: String(numberOf(event)), text: '' } })
+  // Several are left within a millisecond: those would be in any order.
+  await tx.mail.create({ data: { id: randomUUID(), recipient: name, subject: String(numberOf(event)), text: '', createdAt: new Date(Date.now() + ++left) } })
 }
 const traces = async (name: string) => (await prisma.mail.findMany({ where: { recipient: name }, orderBy: { createdAt: 'asc' } })).map(({ subject }) => Number(subject))
 const failures = async (name: string) => await prisma.eventFailure.findMany({ where: { consumer: name }, orderBy: { position: 'asc' } })
