@@ -8,7 +8,7 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
   EMAIL_TAKEN: {
     status: 409,
     title: 'The e-mail address has an account already',
-    description: 'Somebody registered with this e-mail address before, in whatever case. Sign in instead, or use another address.'
+    description: 'Somebody has an account with this e-mail address, in whatever case. Use that one, or another address.'
   },
   INVALID_CREDENTIALS: {
     status: 401,

@@ -34,7 +34,7 @@ const users: FastifyPluginAsyncTypebox = async fastify => {
     }
   }, async request => await updateUser(prisma, request.user.id, request.body))
 
-  // Who signs in here has registered: POST /auth/register. Whom another issuer signs in (JWT_JWKS_URL) has no account yet.
+  // Whom another issuer signs in (JWT_JWKS_URL) has no account yet.
   if (!fastify.hasDecorator('accessTokens')) {
     fastify.addSchema(UserDetails)
     fastify.put('/me', {

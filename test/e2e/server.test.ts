@@ -1,5 +1,6 @@
 import t from 'tap'
 import { firstProduct } from '../helpers/first-product.ts'
+import { issuerKey, startSecureIssuer, withOpenssl } from '../helpers/issuer.ts'
 import { until } from '../helpers/until.ts'
 import { newPrivateKey } from '../helpers/keys.ts'
 import { answers, call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
@@ -63,6 +64,20 @@ t.test('production starts on a database without migrations, and is not ready unt
   t.ok(await until(() => answers(`${service.url}/health/ready`, 200)), 'ready, once the jobs have noticed, too')
   t.notMatch(service.output(), /:keel@|PRIVATE KEY/, 'no secret is logged')
   t.equal((await service.stop()).code, 0)
+})
+
+t.test('production takes the tokens of another issuer by https', options.skip ? options : withOpenssl, async (t) => {
+  const folder = copyOfCheckout(t)
+  const key = issuerKey('one')
+  const { settings } = await startSecureIssuer(t, key)
+  const env = { NODE_ENV: 'production', HOST: '127.0.0.1', DATABASE_URL: await plainDatabase(t, server), ...settings }
+  t.equal((await run(folder, 'npm', ['run', 'db:migrate'], env)).code, 0)
+  const { url } = await startService(t, folder, env)
+  const ask = async (method: string, body?: object) => await call(`${url}/users/me`, { token: key.sign(), method, body })
+  t.equal((await ask('GET')).body.code, 'NOT_FOUND')
+  t.equal((await ask('PUT', { email: 'ada@example.com', name: 'Ada' })).status, 201)
+  t.equal((await ask('GET')).body.email, 'ada@example.com')
+  t.equal((await call(`${url}/users/me`, { token: issuerKey('one').sign() })).status, 401)
 })
 
 t.test('what is wrong with the database is said in one line', options, async (t) => {

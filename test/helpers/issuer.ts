@@ -1,6 +1,11 @@
+import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { createServer, type ServerResponse } from 'node:http'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createSigner } from 'fast-jwt'
 import type { Test } from 'tap'
 
@@ -27,13 +32,30 @@ export function issuerKey (kid: string, algorithm: Algorithm = 'EdDSA', rsaBits 
 
 /** Starts an issuer that publishes the keys. Ends with the test. */
 export async function startIssuer (t: Test, ...keys: IssuerKey[]): Promise<Issuer> {
-  const server = createServer((_request, response) => {
+  return await publish(t, createServer(), 'http', keys)
+}
+
+const OPENSSL = '/usr/bin/openssl'
+export const withOpenssl = { skip: !existsSync(OPENSSL) && 'openssl is not installed' }
+
+/** The same by https, as production wants it, and what a service has to be started with to take its tokens. */
+export async function startSecureIssuer (t: Test, ...keys: IssuerKey[]): Promise<{ settings: Record<string, string> }> {
+  const folder = mkdtempSync(join(tmpdir(), 'keel-issuer-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+  execFileSync(OPENSSL, ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=issuer', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert], { stdio: 'ignore' })
+  const { url } = await publish(t, createSecureServer({ key: readFileSync(key), cert: readFileSync(cert) }), 'https', keys)
+  return { settings: { JWT_JWKS_URL: url, JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'api', NODE_EXTRA_CA_CERTS: cert } }
+}
+
+async function publish (t: Test, server: Server, scheme: string, keys: IssuerKey[]): Promise<Issuer> {
+  server.on('request', (_request, response: ServerResponse) => {
     issuer.requests++
     issuer.answer(response)
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const issuer: Issuer = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
+    url: `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
     requests: 0,
     keys: keys.map(({ jwk }) => jwk),
     answer: response => { response.end(JSON.stringify({ keys: issuer.keys })) },

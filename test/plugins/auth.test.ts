@@ -32,19 +32,18 @@ t.test('a valid token with the scope is let through', async (t) => {
   t.equal((await app.inject({ url: '/any', headers: bearer(accessToken) })).statusCode, 200)
 })
 
-t.test('an access token is what RFC 9068 says, and verifies with the published key', async (t) => {
+t.test('an access token is what RFC 9068 says, and verifies with the public key', async (t) => {
   for (const key of [first, ecKey]) {
     const app = await buildApp(t, { JWT_PRIVATE_KEY: key, JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'api' })
     const token = app.accessTokens.issue(user).accessToken
     const [header, payload, signature] = token.split('.')
     const decode = (part = '') => JSON.parse(Buffer.from(part, 'base64url').toString())
-    const { keys } = (await app.inject('/.well-known/jwks.json')).json()
-    t.match(decode(header), { alg: keys[0].alg, typ: 'at+jwt', kid: keys[0].kid })
+    const [signing] = loadKeys(key)
+    t.match(decode(header), { alg: signing?.algorithm, typ: 'at+jwt', kid: signing?.kid })
     t.match(decode(payload), { iss: 'https://issuer.example', aud: 'api', client_id: 'api', sub: user.id, scope: 'users:read', jti: /.{36}/, iat: Number, exp: Number })
-    const publicKey = createPublicKey({ key: keys[0], format: 'jwk' })
-    const digest = keys[0].alg === 'ES256' ? 'sha256' : null
+    const publicKey = createPublicKey(signing?.publicPem ?? '')
+    const digest = signing?.algorithm === 'ES256' ? 'sha256' : null
     t.ok(verify(digest, Buffer.from(`${header}.${payload}`), { key: publicKey, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature ?? '', 'base64url')))
-    t.notOk('d' in keys[0], 'the private part stays private')
   }
 })
 
@@ -167,17 +166,16 @@ t.test('on the wire: two Authorization headers are 401, whatever their spelling,
   t.match(await send(`Authorization: Bearer ${'x'.repeat(100_000)}\r\n`), /^HTTP\/1.1 431 /)
 })
 
-t.test('of several keys the first signs, and all verify and are published', async (t) => {
+t.test('of several keys the first signs, and all verify', async (t) => {
   const app = await buildApp(t, { JWT_PRIVATE_KEY: first + ecKey }, things)
-  const { keys } = (await app.inject('/.well-known/jwks.json')).json()
-  t.same(keys.map(({ kid }: { kid: string }) => kid), loadKeys(first + ecKey).map(({ kid }) => kid))
-  t.equal(JSON.parse(Buffer.from(app.accessTokens.issue(user).accessToken.split('.')[0] ?? '', 'base64url').toString()).kid, keys[0].kid)
-  const ofTheSecond = sign(claims, { key: ecKey, algorithm: 'ES256', kid: keys[1].kid })
+  const keys = loadKeys(first + ecKey)
+  t.equal(JSON.parse(Buffer.from(app.accessTokens.issue(user).accessToken.split('.')[0] ?? '', 'base64url').toString()).kid, keys[0]?.kid)
+  const ofTheSecond = sign(claims, { key: ecKey, algorithm: 'ES256', kid: keys[1]?.kid })
   t.equal((await app.inject({ url: '/things', headers: bearer(ofTheSecond) })).statusCode, 200)
 })
 
 t.test('a key is replaced in three steps, and at each the tokens of the step before and after are good', async (t) => {
-  // As docs/auth.md has it: while a step is rolled out, instances of both sides serve the same clients.
+  // While a step is rolled out, instances of both sides serve the same clients.
   const steps = await Promise.all([first, first + second, second + first, second].map(keys => buildApp(t, { JWT_PRIVATE_KEY: keys }, things)))
   for (const [index, app] of steps.entries()) {
     const { accessToken } = app.accessTokens.issue(user)
