@@ -13,15 +13,24 @@ export function holdsText (text: string): boolean {
   return text.isWellFormed() && !text.includes('\0')
 }
 
-/** Compares a row with a UUID. */
+/**
+ * Compares a row with a UUID.
+ * @public also where nothing asks it that comes and goes
+ */
 export function uuid (id: string): Prisma.Sql {
   return Prisma.sql`${id}::uuid`
 }
 
-/** The time as it is now, not when the transaction began. */
+/**
+ * The time as it is now, not when the transaction began.
+ * @public also where nothing asks it that comes and goes
+ */
 export const NOW = Prisma.sql`clock_timestamp()`
 
-/** Behind a SELECT: others may refer to these rows and not change them until the transaction ends. */
+/**
+ * Behind a SELECT: others may refer to these rows and not change them until the transaction ends.
+ * @public also where nothing asks it that comes and goes
+ */
 export const LOCKED = Prisma.sql`FOR NO KEY UPDATE`
 
 /**
