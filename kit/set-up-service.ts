@@ -12,14 +12,16 @@ import { openPrisma, saidAsTheyAre, setUpEmbedded, withQuery } from './set-up-da
 import { SetUpError } from './set-up-error.ts'
 
 const root = join(import.meta.dirname, '..')
+/** Finds something once the seed has run. */
+const SEEDED = 'SELECT 1 FROM users LIMIT 1'
 
 async function setUp (): Promise<void> {
   const config = loadConfig()
   await checkPort(config, 'PORT')
   await checkPort(config, 'METRICS_PORT')
   if (config.NODE_ENV === 'production') await checkServer(config.DATABASE_URL ?? '')
-  else if (config.DATABASE_URL) await setUpServer(config.DATABASE_URL, config)
-  else await setUpEmbedded(config.DATA_DIR, fingerprint(), async url => await setUpNew(url, config))
+  else if (config.DATABASE_URL) await setUpServer(config.DATABASE_URL)
+  else await setUpEmbedded(config.DATA_DIR, fingerprint(), setUpNew)
 }
 
 async function checkPort (config: Config, name: 'PORT' | 'METRICS_PORT'): Promise<void> {
@@ -47,23 +49,24 @@ async function checkServer (url: string): Promise<void> {
   }
 }
 
-async function setUpServer (url: string, config: Config): Promise<void> {
+async function setUpServer (url: string): Promise<void> {
   const { pending, failed, seeded, jobs } = await withQuery(url, async query => {
     const status = await migrationStatus(query)
-    return { ...status, jobs: await driver.storage.state(query, url), seeded: status.pending.length + status.failed.length === 0 && (await query('SELECT 1 FROM users LIMIT 1')).length > 0 }
+    return { ...status, jobs: await driver.storage.state(query, url), seeded: status.pending.length + status.failed.length === 0 && (await query(SEEDED)).length > 0 }
   })
   if (pending.length > 0 || failed.length > 0) report(await applyMigrations(url))
   if (jobs === 'missing' || jobs === 'old') await applyJobs(url)
-  if (!seeded) await seedDatabase(url, config)
+  if (!seeded) await seedDatabase(url)
 }
 
-async function setUpNew (url: string, config: Config): Promise<void> {
+async function setUpNew (url: string): Promise<void> {
   report(await applyMigrations(url))
   await applyJobs(url)
-  await seedDatabase(url, config)
+  await seedDatabase(url)
 }
 
-async function seedDatabase (url: string, { ADMIN_EMAIL, ADMIN_PASSWORD }: Config): Promise<void> {
+async function seedDatabase (url: string): Promise<void> {
+  const { ADMIN_EMAIL, ADMIN_PASSWORD } = loadConfig()
   const [prisma, { seed }] = await Promise.all([openPrisma(url), import('../prisma/seed.ts')])
   try {
     await seed(prisma, { adminEmail: ADMIN_EMAIL, adminPassword: ADMIN_PASSWORD })

@@ -30,15 +30,15 @@ export const problems: Record<DomainCode, { status: number, title: string, descr
     title: 'Too many wrong passwords',
     description: 'There were too many wrong passwords for this e-mail address, whether it has an account or not. Wait as long as Retry-After says.'
   },
-  INVALID_TICKET: {
-    status: 401,
-    title: 'The ticket is not valid',
-    description: 'The ticket is unknown, spent or expired: it opens one WebSocket, within seconds. Get another with POST /ws/tickets.'
-  },
   TOO_BUSY: {
     status: 503,
     title: 'Too many passwords at once',
     description: 'More people are signing in, registering or changing passwords than the service can check passwords for. Nothing was changed. Wait for the seconds in Retry-After and send the request again.'
+  },
+  INVALID_TICKET: {
+    status: 401,
+    title: 'The ticket is not valid',
+    description: 'The ticket is unknown, spent or expired: it opens one WebSocket, within seconds. Get another with POST /ws/tickets.'
   },
   NOT_FOUND: {
     status: 404,

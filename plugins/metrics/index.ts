@@ -37,10 +37,10 @@ async function metrics (fastify: FastifyInstance) {
   // Event loop and garbage collection count from now on.
   processMetrics()
   observeRequests(fastify, registry)
+  observeLogins(fastify, registry)
   observeDatabase(fastify, registry)
   observeJobs(fastify, registry)
   observeRealtime(fastify, registry)
-  observeLogins(fastify, registry)
   observeCalls(fastify, registry)
   if (METRICS_PORT === undefined) return
 
