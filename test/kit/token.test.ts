@@ -26,6 +26,13 @@ t.test('the token of an account has the scopes of its role', async t => {
   t.equal((await app.inject({ url: '/users', headers: bearer(ofAdmin) })).statusCode, 200)
 })
 
+t.test('the role that is asked for counts, whatever that of the account', async t => {
+  const [user, admin] = [await registered(app), await asAdmin(app)]
+  t.match((await printed('--email', user.email, '--role', 'admin')).claims, { sub: user.id, scope: /users:read/ })
+  t.match((await printed('--email', admin.email, '--role', 'user')).claims, { sub: admin.id, scope: /^(?!.*users:read)/ })
+  t.equal((await app.prisma.user.findUniqueOrThrow({ where: { id: user.id } })).role, 'user', 'which stays as it is')
+})
+
 t.test('where there is no account with the address it is made, once', async t => {
   const email = `${randomUUID()}@example.com`
   const { text, claims } = await printed('--email', email, '--role', 'admin')
@@ -73,5 +80,5 @@ t.test('it is for development alone', async t => {
 t.test('a database that is not there is said', async t => {
   const output = async (DATABASE_URL: string) => (await runKit(['token', '--email', 'ada@example.com'], { DATA_DIR, DATABASE_URL })).output
   t.match(await output('postgresql://user:hunter2@127.0.0.1:1/none'), /^Can't reach the database server at 127\.0\.0\.1:1[^\n]*\n$/)
-  t.match((await runKit(['token', '--email', 'ada@example.com'], { DATA_DIR: t.testdir() })).output, /^The database cannot be used: relation "users" does not exist\n$/, 'nor are its tables')
+  t.match((await runKit(['token', '--email', 'ada@example.com'], { DATA_DIR: t.testdir() })).output, /^The database has no tables yet: npm start, or npm run db:migrate, makes them\.\n$/, 'nor are its tables')
 })
