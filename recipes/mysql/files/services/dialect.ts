@@ -57,17 +57,20 @@ export async function tryLock (tx: Database, name: string): Promise<boolean> {
   return Number(row?.claimed) === 1
 }
 
-/** Counts a wrong password until the end of its window, in one statement, so that none of many at once is lost. The first opens the window. */
+/** Counts a wrong password until the end of its window, so that none of many at once is lost, and each has a count of its own. The first opens the window. */
 export async function countFailure (db: Database, key: Uint8Array<ArrayBuffer>, { now, end }: { now: Date, end: Date }): Promise<{ failures: number, windowEndsAt: Date }> {
-  // What is set is seen by what follows: the end of the window is the last to change.
-  await db.$executeRaw`
-    INSERT INTO login_throttles ("key", failures, window_ends_at, expires_at) VALUES (${key}, 1, ${end}, ${end})
-    ON DUPLICATE KEY UPDATE
-      failures = CASE WHEN window_ends_at > ${now} THEN failures + 1 ELSE 1 END,
-      expires_at = GREATEST(expires_at, ${end}),
-      window_ends_at = CASE WHEN window_ends_at > ${now} THEN window_ends_at ELSE ${end} END`
-  const count = await db.loginThrottle.findUnique({ where: { key }, select: { failures: true, windowEndsAt: true } })
-  return count ?? { failures: 1, windowEndsAt: end }
+  return await together(db, async tx => {
+    // What is set is seen by what follows: the end of the window is the last to change.
+    await tx.$executeRaw`
+      INSERT INTO login_throttles ("key", failures, window_ends_at, expires_at) VALUES (${key}, 1, ${end}, ${end})
+      ON DUPLICATE KEY UPDATE
+        failures = CASE WHEN window_ends_at > ${now} THEN failures + 1 ELSE 1 END,
+        expires_at = GREATEST(expires_at, ${end}),
+        window_ends_at = CASE WHEN window_ends_at > ${now} THEN window_ends_at ELSE ${end} END`
+    // The row is locked until the transaction ends: nobody has counted since.
+    const count = await tx.loginThrottle.findUnique({ where: { key }, select: { failures: true, windowEndsAt: true } })
+    return count ?? { failures: 1, windowEndsAt: end }
+  })
 }
 
 /** Deletes some rows of a table, `limit` at the most. @returns how many */
