@@ -53,7 +53,9 @@ async function remember (db: Database, key: Key): Promise<void> {
   const now = new Date()
   const until = new Date(now.getTime() + KNOWN_MS)
   const known = { failures: 0, windowEndsAt: now, knownUntil: until, expiresAt: until }
-  await db.loginThrottle.upsert({ where: { key }, create: { key, ...known }, update: known, select: { key: true } })
+  const { count } = await db.loginThrottle.updateMany({ where: { key }, data: known })
+  // Not an upsert, which not every database does in one statement: of several at once one would fail.
+  if (count === 0) await db.loginThrottle.createMany({ data: [{ key, ...known }], skipDuplicates: true })
 }
 
 /** A new row takes some old ones away: the table does not grow for ever. */
