@@ -293,6 +293,19 @@ t.test('the concerns of the kit can all be taken out, and put back, in any order
   }
 })
 
+t.test('nothing speaks of signing in here once the issuer of tokens is out', async t => {
+  const folder = t.testdir()
+  for (const file of checkoutFiles(root)) cpSync(join(root, file), join(folder, file))
+  const takeOut = (name: string) => {
+    for (const [other, { requires }] of presentIn(folder)) if (requires.includes(name)) takeOut(other)
+    remove(folder, name)
+  }
+  if (presentIn(folder).has('auth-issuer')) takeOut('auth-issuer')
+  const generated = ['.env.example', 'README.md', 'client/schema.d.ts', 'openapi.json', 'openapi.released.json', 'test/kit/recipes.test.ts']
+  const own = Object.entries(contents(folder)).filter(([path]) => !path.startsWith('recipes/') && !generated.includes(path))
+  for (const [path, text] of own) t.notMatch(text, /\/auth\/(?:register|login|refresh|logout)|REFRESH_TOKEN_TTL|LOGIN_FAILURES|ADMIN_EMAIL|logins_total|refresh_tokens|login_throttles|docs\/sign-in/, path)
+})
+
 t.test('a concern of the kit is taken out and put back, to the byte', async t => {
   const folder = treeWith(t, {}, {
     'recipes/milk/recipe.json': JSON.stringify({ description: 'Milk', builtIn: ['plugins/milk/', 'docs/milk.md'], dependencies: { b: '1.0.0' }, scripts: { openapi: 'true' }, edits: [{ file: 'services/table.ts', with: ['  a: 1,', '  // recipes: operations'], without: ['  // recipes: operations'] }] }),
