@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -41,6 +41,8 @@ export const withOpenssl = { skip: !existsSync(OPENSSL) && 'openssl is not insta
 /** The same by https, as production wants it, and what a service has to be started with to take its tokens. */
 export async function startSecureIssuer (t: Test, ...keys: IssuerKey[]): Promise<{ settings: Record<string, string> }> {
   const folder = mkdtempSync(join(tmpdir(), 'keel-issuer-'))
+  // A service may run as another user.
+  chmodSync(folder, 0o755)
   t.teardown(() => rmSync(folder, { recursive: true }))
   const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
   execFileSync(OPENSSL, ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=issuer', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert], { stdio: 'ignore' })
