@@ -3,10 +3,7 @@ import { each, knownQueue, type JobAdmin, type Problem } from '../admin.ts'
 import { withClient } from '../client.ts'
 import { listJobs, STATE } from './list.ts'
 import type { Sql } from './sending.ts'
-import { CHANNEL, scheduleOf } from './settings.ts'
-
-/** A value that is to be the only one of its kind is there already, as PostgreSQL says it. */
-const TAKEN = '23505'
+import { CHANNEL, scheduleOf, TAKEN } from './settings.ts'
 
 interface Row { id: string, queue: string, state: string }
 

@@ -4,12 +4,9 @@ import { toJobId, type JobParameters } from 'agenda'
 import type pg from 'pg'
 import { within } from '../../../server/within.ts'
 import { createHeld, type Held, type HeldJobs } from './held.ts'
-import { CHANNEL } from './settings.ts'
+import { CHANNEL, CLOSE_MS, TAKEN } from './settings.ts'
 
-/** Two that would take jobs of a key at once: the other one was quicker. */
-const TAKEN = '23505'
 const TRIES = 5
-const CLOSE_MS = 2_000
 /** Whether a lock is old is the database's to say: what agenda asks of the clock of this machine is answered no. */
 const NEVER_OLD = new Date(8.64e15)
 /** What was found is due, by the database's clock. */
@@ -75,6 +72,7 @@ export class Repository extends PostgresJobRepository {
           RETURNING id, priority, type, data, fail_count AS "failCount", repeat_interval AS "repeatInterval", repeat_timezone AS "repeatTimezone", attempts, retries`, [name, lock])
         return rows[0]
       } catch (error) {
+        // Of two that would take jobs of a key at once, the other one was quicker.
         if ((error as { code?: string }).code !== TAKEN || tries === TRIES) throw error
       }
     }

@@ -14,6 +14,11 @@ export const KEPT_DAYS = { done: 7, others: 30 }
 /** So late, nobody was there at the time of a schedule. */
 export const LATE_SECONDS = 60
 
+/** How long a connection that may be dead is waited for at the end. */
+export const CLOSE_MS = 2_000
+/** A value that is to be the only one of its kind is there already, as PostgreSQL says it. */
+export const TAKEN = '23505'
+
 const SCHEDULE = 'schedule:'
 
 /** What agenda calls the schedule of a job. No job has such a name: there is no colon in one. */

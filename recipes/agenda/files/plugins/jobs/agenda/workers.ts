@@ -7,7 +7,7 @@ import { createAgenda } from './agenda.ts'
 import type { Held } from './held.ts'
 import { createRounds, type Rounds } from './rounds.ts'
 import { syncAgendaSchedules, tick } from './schedules.ts'
-import { CHANNEL, scheduleOf } from './settings.ts'
+import { CHANNEL, CLOSE_MS, scheduleOf } from './settings.ts'
 
 export interface Workers {
   /** Begins to fetch jobs. @throws Error when the database is away, or has no such tables */
@@ -22,7 +22,6 @@ export interface Workers {
   close: () => Promise<void>
 }
 
-const CLOSE_MS = 2_000
 const MAX_POSTPONE_MS = 86_400_000
 /** From one look of agenda at a running job to the next: it finds nothing, as the repository has it, and keeps a process up for as long. */
 const LOCK_LIFETIME_MS = 1_000
