@@ -7,7 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { presentIn } from './recipes/present.ts'
+import { presentIn, withNeeding } from './recipes/present.ts'
 import { readManifest, readRecipe, recipeNames } from './recipes/recipe.ts'
 
 const TOGETHER = 'together'
@@ -29,7 +29,7 @@ for (const name of chosen) {
   try {
     process.stdout.write(`${name} …\n`)
     const isRemoval = name !== TOGETHER && readManifest(root, name).builtIn !== undefined
-    const steps = name === TOGETHER ? compatible().map(adding) : isRemoval ? withNeeding(name).map(removing) : [...inTheWayOf(name).map(removing), ...withNeeded(name).map(adding)]
+    const steps = name === TOGETHER ? compatible().map(adding) : isRemoval ? withNeeding(root, name).map(removing) : [...inTheWayOf(name).map(removing), ...withNeeded(name).map(adding)]
     check(folder, steps, isRemoval ? steps : steps.filter(({ action }) => action === 'add'))
     process.stdout.write(`ok: ${name}\n`)
   } catch (error) {
@@ -75,7 +75,7 @@ function removing (name: string): Step {
 /** The concerns of the kit that a recipe, or one that it needs, does not go with, and before each those that need it. */
 function inTheWayOf (name: string): string[] {
   const conflicts = new Set(withNeeded(name).flatMap(one => readManifest(root, one).conflicts))
-  return [...new Set([...presentIn(root)].filter(([other, { isBuiltIn }]) => isBuiltIn && conflicts.has(other)).flatMap(([other]) => withNeeding(other)))]
+  return [...new Set([...presentIn(root)].filter(([other, { isBuiltIn }]) => isBuiltIn && conflicts.has(other)).flatMap(([other]) => withNeeding(root, other)))]
 }
 
 /** A recipe and, before it, those that it needs and that are not there. */
@@ -83,12 +83,6 @@ function withNeeded (name: string): string[] {
   const present = presentIn(root)
   const needed = readManifest(root, name).requires.filter(other => !present.has(other))
   return [...new Set([...needed.flatMap(withNeeded), name])]
-}
-
-/** A concern of the kit and, before it, those that are there and need it. */
-function withNeeding (name: string): string[] {
-  const needing = [...presentIn(root)].filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
-  return [...new Set([...needing.flatMap(withNeeding), name])]
 }
 
 /** The recipes that are not there and go together, and with the kit as it is: of two that do not, the first. */

@@ -15,6 +15,12 @@ export function presentIn (root: string, ledger: Ledger = readLedger(root)): Map
   return new Map([...builtIn, ...added])
 }
 
+/** A concern, or a recipe that was added, and before it those that are there and need it: in the order in which they can go. */
+export function withNeeding (root: string, name: string): string[] {
+  const needing = [...presentIn(root)].filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
+  return [...new Set([...needing.flatMap(other => withNeeding(root, other)), name])]
+}
+
 export function packagesOf ({ dependencies, devDependencies }: Pick<Manifest, 'dependencies' | 'devDependencies'>): string[] {
   return Object.keys({ ...dependencies, ...devDependencies })
 }

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { checkoutFiles } from '../../kit/checkout-files.ts'
 import { carryOut } from '../../kit/recipes/carry-out.ts'
 import { planAdd, planRemove } from '../../kit/recipes/plan.ts'
-import { presentIn } from '../../kit/recipes/present.ts'
+import { presentIn, withNeeding } from '../../kit/recipes/present.ts'
 import { readManifest, readRecipe, recipeNames } from '../../kit/recipes/recipe.ts'
 import { alone, copyOfCheckout, run } from '../helpers/process.ts'
 
@@ -25,6 +25,13 @@ function treeWith (t: Test, tea: object = {}, others: Record<string, string> = {
     'recipes/tea/files/services/tea.ts': 'export const tea = 1\n',
     ...others
   })
+  return folder
+}
+
+/** A copy of this tree, to take things out of. */
+function copyOfTree (t: Test): string {
+  const folder = t.testdir()
+  for (const file of checkoutFiles(root)) cpSync(join(root, file), join(folder, file))
   return folder
 }
 
@@ -262,15 +269,15 @@ t.test('each recipe of the kit fits the tree as it is', async t => {
 })
 
 t.test('the concerns of the kit can all be taken out, and put back, in any order', async t => {
-  const folder = t.testdir()
-  for (const file of checkoutFiles(root)) cpSync(join(root, file), join(folder, file))
+  const folder = copyOfTree(t)
   const names = recipeNames(root).filter(name => readManifest(root, name).builtIn !== undefined)
   let order: string[] = []
   const takeOut = (name: string) => {
-    for (const [other, { requires }] of presentIn(folder)) if (requires.includes(name)) takeOut(other)
     if (!presentIn(folder).has(name)) return
-    t.same(remove(folder, name).left, [], `${name}, after ${order.join(', ') || 'none'}`)
-    order.push(name)
+    for (const one of withNeeding(folder, name)) {
+      t.same(remove(folder, one).left, [], `${one}, after ${order.join(', ') || 'none'}`)
+      order.push(one)
+    }
   }
   // Of recipes that were added, the order counts.
   for (const [name, { isBuiltIn }] of presentIn(folder)) if (!isBuiltIn) takeOut(name)
@@ -294,13 +301,8 @@ t.test('the concerns of the kit can all be taken out, and put back, in any order
 })
 
 t.test('nothing speaks of signing in here once the issuer of tokens is out', async t => {
-  const folder = t.testdir()
-  for (const file of checkoutFiles(root)) cpSync(join(root, file), join(folder, file))
-  const takeOut = (name: string) => {
-    for (const [other, { requires }] of presentIn(folder)) if (requires.includes(name)) takeOut(other)
-    remove(folder, name)
-  }
-  if (presentIn(folder).has('auth-issuer')) takeOut('auth-issuer')
+  const folder = copyOfTree(t)
+  if (presentIn(folder).has('auth-issuer')) for (const name of withNeeding(folder, 'auth-issuer')) remove(folder, name)
   const generated = ['.env.example', 'README.md', 'client/schema.d.ts', 'openapi.json', 'openapi.released.json', 'test/kit/recipes.test.ts']
   const own = Object.entries(contents(folder)).filter(([path]) => !path.startsWith('recipes/') && !generated.includes(path))
   for (const [path, text] of own) t.notMatch(text, /\/auth\/(?:register|login|refresh|logout)|REFRESH_TOKEN_TTL|LOGIN_FAILURES|ADMIN_EMAIL|logins_total|refresh_tokens|login_throttles|docs\/sign-in/, path)
