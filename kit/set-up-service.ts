@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { ConfigError, loadConfig, type Config } from '../plugins/config/index.ts'
 import { driver } from '../plugins/jobs/chosen.ts'
 import { MigrationError, applyMigrations, connectionProblem, migrationStatus } from '../prisma/migrate.ts'
-import { openPrisma, saidAsTheyAre, setUpEmbedded, withQuery } from './set-up-database.ts'
+import { withPrisma } from './prisma.ts'
+import { saidAsTheyAre, setUpEmbedded, withQuery } from './set-up-database.ts'
 import { SetUpError } from './set-up-error.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -67,12 +68,8 @@ async function setUpNew (url: string): Promise<void> {
 
 async function seedDatabase (url: string): Promise<void> {
   const { ADMIN_EMAIL, ADMIN_PASSWORD } = loadConfig()
-  const [prisma, { seed }] = await Promise.all([openPrisma(url), import('../prisma/seed.ts')])
-  try {
-    await seed(prisma, { adminEmail: ADMIN_EMAIL, adminPassword: ADMIN_PASSWORD })
-  } finally {
-    await prisma.$disconnect()
-  }
+  const { seed } = await import('../prisma/seed.ts')
+  await withPrisma(url, async prisma => await seed(prisma, { adminEmail: ADMIN_EMAIL, adminPassword: ADMIN_PASSWORD }))
 }
 
 async function applyJobs (url: string): Promise<void> {

@@ -7,7 +7,8 @@ import type { Role } from '../../prisma/generated/client.ts'
 import { allScopes, scopesOf } from '../../services/scopes.ts'
 import { ensureUser } from '../../services/users.ts'
 import { CommandError, withDatabaseUrl } from '../database.ts'
-import { openPrisma, saidAsTheyAre, withQuery } from '../set-up-database.ts'
+import { withPrisma } from '../prisma.ts'
+import { saidAsTheyAre, withQuery } from '../set-up-database.ts'
 import { SetUpError } from '../set-up-error.ts'
 
 /** undefined_table of PostgreSQL. */
@@ -51,12 +52,7 @@ async function accountOf (email: string, role: Role): Promise<{ id: string, role
     await withQuery(url, async query => await query('SELECT id FROM users LIMIT 1')).catch((error: SetUpError & { code?: string }) => {
       throw error.code === NO_TABLE ? new CommandError('The database has no tables yet: npm start, or npm run db:migrate, makes them.') : error
     })
-    const prisma = await openPrisma(url)
-    try {
-      return await ensureUser(prisma, { email, role })
-    } finally {
-      await prisma.$disconnect()
-    }
+    return await withPrisma(url, async prisma => await ensureUser(prisma, { email, role }))
   })
 }
 

@@ -26,7 +26,7 @@ export async function withQuery<T> (url: string, use: (query: (sql: string) => P
   }
 }
 
-/** A client for the seed. Loaded only when needed: it and the adapter take a good part of a second. */
+/** A client. Loaded only when needed: it and the adapter take a good part of a second. */
 export async function openPrisma (url: string): Promise<PrismaClient> {
   const [{ adapterOf }, { Pool }, { PrismaClient }] = await Promise.all([import('../prisma/mysql/adapter.ts'), import('../prisma/mysql/pool.ts'), import('../prisma/generated/client.ts')])
   return new PrismaClient({ adapter: adapterOf(new Pool(url), url) })
