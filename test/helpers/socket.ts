@@ -149,10 +149,11 @@ export async function refusal (t: Test, app: FastifyInstance, options: ConnectOp
 }
 
 /** A WebSocket by hand, on a bare socket that reads and answers nothing by itself. */
-export async function openRaw (t: Test, app: FastifyInstance, token: string, path = '/ws'): Promise<Socket> {
+export async function openRaw (t: Test, app: FastifyInstance, token: string, path = '/ws', protocol?: string): Promise<Socket> {
   const socket = connect(portOf(app), '127.0.0.1')
   t.teardown(() => socket.destroy())
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+  const offer = protocol === undefined ? '' : `Sec-WebSocket-Protocol: ${protocol}\r\n`
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n${offer}Authorization: Bearer ${token}\r\n\r\n`)
   const answer = await new Promise<string>(resolve => socket.once('data', chunk => resolve(String(chunk))))
   if (!answer.startsWith('HTTP/1.1 101')) throw new Error(answer)
   return socket

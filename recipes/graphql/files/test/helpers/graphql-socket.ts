@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -7,7 +7,7 @@ import { WebSocket } from 'ws'
 import type { Config } from '../../plugins/config/index.ts'
 import { bearer } from './app.ts'
 import { buildGraphql } from './graphql.ts'
-import { portOf } from './socket.ts'
+import { openRaw as openRawAt, portOf } from './socket.ts'
 
 export interface Update { __typename: string, id: string, type: string, orderId: string, order: { id: string, status: string, user: { id: string }, items: { product: { stock: number } }[] }, reason: string }
 interface Result { data?: { orderUpdates: Update } | null, errors?: { message: string, extensions: { code: string, status: number } }[] }
@@ -68,13 +68,7 @@ export async function follow (t: Test, fastify: FastifyInstance, token: string, 
   return client
 }
 
-/** A connection that answers nothing by itself. */
+/** A connection that answers nothing by itself, and whose end is no error. */
 export async function openRaw (t: Test, fastify: FastifyInstance, token: string): Promise<Socket> {
-  const socket = connect(portOf(fastify), '127.0.0.1')
-  t.teardown(() => socket.destroy())
-  socket.on('error', () => {})
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: ${PROTOCOL}\r\nAuthorization: Bearer ${token}\r\n\r\n`)
-  const answer = await new Promise<string>(resolve => socket.once('data', chunk => resolve(String(chunk))))
-  if (!answer.startsWith('HTTP/1.1 101')) throw new Error(answer)
-  return socket
+  return (await openRawAt(t, fastify, token, path, PROTOCOL)).on('error', () => {})
 }

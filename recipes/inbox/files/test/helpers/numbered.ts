@@ -13,6 +13,17 @@ export const Payload = Type.Object({ n: Type.Integer() }, { additionalProperties
 export const onServer = { skip: process.env.TEST_DATABASE_URL ? false : 'TEST_DATABASE_URL is not set' }
 export type Handler = (message: Message<{ n: number }>) => Promise<void>
 
+/** A handler that waits for its signal the first time, and is done at once from then on; and the attempts that it saw. */
+export function heedful (): { handler: Handler, attempts: number[] } {
+  const attempts: number[] = []
+  const handler: Handler = async ({ signal, attempt }) => {
+    attempts.push(attempt)
+    if (attempts.length > 1) return
+    await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  }
+  return { handler, attempts }
+}
+
 /** What tests of a broker do to the database of their file, and read there. */
 export function numbersIn ({ prisma }: FastifyInstance, broker: string) {
   /** Records an event. */

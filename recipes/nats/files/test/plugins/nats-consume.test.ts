@@ -3,7 +3,7 @@ import type { Message } from '../../plugins/inbox/index.ts'
 import { newProduct } from '../helpers/app.ts'
 import { headersOf, withNats } from '../helpers/nats.ts'
 import { natsServices, newPrefix } from '../helpers/nats-services.ts'
-import { onServer, Payload, traceparent, type Handler } from '../helpers/numbered.ts'
+import { heedful, onServer, Payload, traceparent } from '../helpers/numbered.ts'
 import { until } from '../helpers/until.ts'
 
 const { prisma, server, service, consuming } = await natsServices(t)
@@ -76,15 +76,10 @@ t.test('at shutdown what is under way ends and is settled; what waits is left fo
 })
 
 t.test('one that heeds its signal is given back at once, to another process', withNats, async t => {
-  let isFirst = true
-  const handler: Handler = async ({ signal }) => {
-    if (!isFirst) return
-    isFirst = false
-    await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
-  }
+  const { handler, attempts } = heedful()
   const { send, effects, app, stream, prefix } = await consuming(t, handler, { concurrency: 1 }, { SHUTDOWN_GRACE_MS: 500 })
   await send({ n: 1 })
-  await until(() => !isFirst)
+  await until(() => attempts.length === 1)
   await app.close()
   t.same(await effects(), [])
   const seen: number[] = []

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Message } from '../../plugins/inbox/index.ts'
 import { newProduct } from '../helpers/app.ts'
-import { onServer, Payload, traceparent, type Handler } from '../helpers/numbered.ts'
+import { heedful, onServer, Payload, traceparent } from '../helpers/numbered.ts'
 import { withRabbit } from '../helpers/rabbitmq.ts'
 import { count, rabbitServices } from '../helpers/rabbitmq-services.ts'
 import { until } from '../helpers/until.ts'
@@ -86,17 +86,10 @@ t.test('at shutdown what is under way ends and is settled; what waits is left fo
 })
 
 t.test('one that heeds its signal is given back at once, to another process', withRabbit, async t => {
-  let isFirst = true
-  const attempts: number[] = []
-  const handler: Handler = async ({ signal, attempt }) => {
-    attempts.push(attempt)
-    if (!isFirst) return
-    isFirst = false
-    await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
-  }
+  const { handler, attempts } = heedful()
   const { send, effects, app, prefix } = await consuming(t, handler, { concurrency: 1 }, { SHUTDOWN_GRACE_MS: 500 })
   await send({ n: 1 })
-  await until(() => !isFirst)
+  await until(() => attempts.length === 1)
   await app.close()
   t.same(await effects(), [])
   const second = await consuming(t, handler, {}, { prefix })
