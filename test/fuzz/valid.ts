@@ -25,10 +25,15 @@ function plain (schema: Schema, path: string): Arbitrary<unknown> {
     case 'number': return fc.double({ min: minimum, max: maximum, noNaN: true })
     case 'boolean': return fc.boolean()
     case 'null': return fc.constant(null)
-    case 'array': return fc.array(valid(schema.items ?? {}, path), { minLength: minItems, maxLength: Math.min(maxItems, Math.max(minItems, MAX_ITEMS)) })
+    case 'array': return array(valid(schema.items ?? {}, path), minItems, Math.min(maxItems, Math.max(minItems, MAX_ITEMS)))
     case 'object': return object(schema, path)
     default: return text(schema)
   }
+}
+
+/** Half of them are as short as may be, or of one: of several items two are often alike, which a service may refuse. */
+function array (item: Arbitrary<unknown>, minLength: number, maxLength: number): Arbitrary<unknown[]> {
+  return fc.oneof(fc.array(item, { minLength, maxLength }), fc.array(item, { minLength, maxLength: Math.max(minLength, 1) }))
 }
 
 function object ({ properties = {}, required = [] }: Schema, path: string): Arbitrary<unknown> {
