@@ -55,23 +55,15 @@ export async function placeOrder (tx: Database, userId: string, { items }: { ite
   const total = totalOf(lines)
   refuseShortage(lines)
   await takeStock(tx, amounts)
-  const row = await tx.order.create({
-    data: {
-      userId,
-      currency,
-      totalAmount: total,
-      items: {
-        createMany: {
-          data: lines.map(({ product, quantity }, position) =>
-            ({ position, productId: product.id, sku: product.sku, name: product.name, quantity, unitPriceAmount: product.priceAmount }))
-        }
-      }
-    },
-    select: visible
-  }).catch(error => {
+  const { items: _, ...fields } = visible
+  const order = await tx.order.create({ data: { userId, currency, totalAmount: total }, select: fields }).catch(error => {
     // The products are locked, so it is the account that has gone meanwhile.
     throw isForeignKeyViolation(error) ? noAccount() : error
   })
+  const ordered = lines.map(({ product, quantity }) => ({ productId: product.id, sku: product.sku, name: product.name, quantity, unitPriceAmount: product.priceAmount }))
+  await tx.orderItem.createMany({ data: ordered.map((item, position) => ({ orderId: order.id, position, ...item })) })
+  // Nothing is read back: every statement is time that the products stay locked.
+  const row = { ...order, items: ordered }
   await orderChanged(tx, row, 'created', origin)
   await jobs.send('confirm-order', { orderId: row.id }, { tx })
   await jobs.send('expire-order', { orderId: row.id }, { tx, startAfter: ttl })

@@ -12,6 +12,8 @@ import { plainDatabase } from '../prisma/project.ts'
 const server = process.env.TEST_DATABASE_URL ?? ''
 /** For how long it is away: OUTAGE_MS=20000 is an outage of 20 s. */
 const AWAY_MS = Number(process.env.OUTAGE_MS ?? 3_000)
+/** For how long it serves before: a process that has just begun grows, outage or not. */
+const WARM_MS = Number(process.env.OUTAGE_WARM_MS ?? 5_000)
 /** Requests a second. */
 const RATE = Number(process.env.OUTAGE_RATE ?? 60)
 const METRICS_TOKEN = 'a-token-for-metrics'
@@ -54,7 +56,7 @@ t.test('requests get 503 at once, the process lives, and goes on when the databa
     return Math.round(Number(/^process_resident_memory_bytes (\S+)/m.exec(metrics)?.[1]) / MB)
   }
 
-  await until(() => answers.length > 5 * RATE)
+  await until(() => answers.length > RATE * WARM_MS / 1000)
   const before = await megabytes()
   await proxy.cut()
   const cutAt = performance.now()
