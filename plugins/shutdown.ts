@@ -62,9 +62,10 @@ async function shutdown (fastify: FastifyInstance) {
     // As Fastify does from now on with those that come; else their connections would stay open.
     for (const reply of requests) if (!reply.sent) reply.header('connection', 'close')
     // A worker has no balancer in front of it.
-    if (config.ROLE !== 'worker' && fastify.server.listening && config.SHUTDOWN_DELAY_MS > 0) {
-      log.info({ delayMs: config.SHUTDOWN_DELAY_MS }, 'stopping: not ready any more')
-      await sleep(config.SHUTDOWN_DELAY_MS)
+    const delayMs = config.ROLE === 'worker' ? 0 : config.SHUTDOWN_DELAY_MS
+    if (fastify.server.listening) {
+      log.info({ delayMs }, 'stopping: not ready any more')
+      await sleep(delayMs)
     }
     deadline = performance.now() + config.SHUTDOWN_GRACE_MS
     timer = setTimeout(cutOff, config.SHUTDOWN_GRACE_MS)
