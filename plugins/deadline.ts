@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { requestLine } from '../server/logger.ts'
@@ -62,7 +63,11 @@ class Deadline {
       request.log.info(requestLine(request, reply), 'the client hung up')
       // What the handler still gives is nobody's, and no mistake of it.
       reply.hijack()
-      reply.send = () => reply
+      reply.send = given => {
+        if (given instanceof Readable) given.destroy()
+        return reply
+      }
+      this.#disown(reply)
     })
   }
 
@@ -94,6 +99,17 @@ class Deadline {
     if (reply.sent) return
     reply.problem('DEADLINE_EXCEEDED', reason)
     reply.hijack()
+    this.#disown(reply)
+  }
+
+  /** That a handler ends as nobody waits for it, or for what a client had not sent, is no error of it; others are logged. */
+  #disown (reply: FastifyReply): void {
+    const { log, server } = reply
+    const error = (line: { err?: unknown }, text?: string) => {
+      const isFault = line.err !== this.#reason && server.problemOf(line.err).status >= 500
+      log[isFault ? 'error' : 'debug'](line, text)
+    }
+    reply.log = Object.assign(Object.create(log) as typeof log, { error })
   }
 
   #abort (reason: Error): void {

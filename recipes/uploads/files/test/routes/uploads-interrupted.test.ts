@@ -1,4 +1,8 @@
 // Uploads and downloads of several parts that end otherwise than they should, over real connections, to a folder and to a bucket: nothing is left of any.
+import { once } from 'node:events'
+import { readdirSync, readlinkSync } from 'node:fs'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { bearer } from '../helpers/app.ts'
 import { FORM_END, openForm, partHead } from '../helpers/uploads.ts'
@@ -81,4 +85,33 @@ for (const kind of ['disk', 's3']) {
     await until(() => new Promise<boolean>(resolve => app.server.getConnections((_error, count) => resolve(count <= 2))))
     t.equal((await (await fetch(`${origin}${location}/content`, { headers: bearer(token) })).arrayBuffer()).byteLength, beginning.length - head.length)
   })
+
+  t.test(`downloads that are pipelined, or not waited for, let go of ${kind}`, async t => {
+    const { app, origin, token, stored } = await service(t, kind)
+    const form = openForm(origin, token)
+    await form.send(beginning)
+    form.end(FORM_END)
+    const { headers: { location } } = await form.answer
+    const ask = `GET ${location}/content HTTP/1.1\r\nhost: x\r\nauthorization: ${bearer(token).authorization}\r\n\r\n`
+    for (let n = 0; n < 20; n++) {
+      const socket = connect(Number(new URL(origin).port), '127.0.0.1').on('error', () => {})
+      await once(socket, 'connect')
+      socket.write(n % 2 === 0 ? ask.repeat(3) : ask)
+      if (n % 2 === 0) await once(socket, 'data')
+      else await sleep(n / 2)
+      socket.resetAndDestroy()
+    }
+    await until(() => new Promise<boolean>(resolve => app.server.getConnections((_error, count) => resolve(count <= 2))))
+    const isOpen = (file: string) => readdirSync('/proc/self/fd').some(fd => linkOf(fd) === file)
+    if (kind === 'disk') await until(() => stored().length === 1 && !stored().some(isOpen))
+    t.equal((await app.inject({ url: String(location), headers: bearer(token) })).statusCode, 200)
+  })
+}
+
+function linkOf (fd: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return undefined
+  }
 }
