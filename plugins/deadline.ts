@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
 import fp from 'fastify-plugin'
 import { requestLine } from '../server/logger.ts'
 
@@ -30,7 +30,10 @@ async function deadlines (fastify: FastifyInstance) {
   const { config, server } = fastify
   fastify.decorateRequest('deadline')
   // Node has one time-out for all requests to arrive in: it becomes the longest. What is shorter is seen to here.
-  fastify.addHook('onRoute', ({ config: { timeoutMs = 0 } = {} }) => { server.requestTimeout = Math.max(server.requestTimeout, timeoutMs) })
+  fastify.addHook('onRoute', route => {
+    server.requestTimeout = Math.max(server.requestTimeout, route.config?.timeoutMs ?? 0)
+    route.handler = lettingGo(route.handler)
+  })
   fastify.addHook('onRequest', (request, reply, done) => {
     const asked = request.headers[HEADER]
     if (asked !== undefined && !/^0*[1-9]\d{0,9}$/.test(String(asked))) return void reply.problem(400, DETAIL)
@@ -40,11 +43,27 @@ async function deadlines (fastify: FastifyInstance) {
   })
 }
 
+/** Fastify drops what a handler returns after its request is over: a stream would stay open. */
+function lettingGo (handler: RouteHandlerMethod): RouteHandlerMethod {
+  return function (request, reply) {
+    const given: unknown = handler.call(this, request, reply)
+    if (given instanceof Promise) given.then(stream => { if (request.deadline?.isOver) letGo(stream) }, () => {})
+    return given
+  }
+}
+
+/** What nobody destroys keeps open what it reads, and Node ends a process that loses a file so. */
+function letGo (given: unknown): void {
+  if (given instanceof Readable) given.destroy()
+}
+
 class Deadline {
   readonly #at: number
   #timer: NodeJS.Timeout
   #control: AbortController | undefined
   #reason: Error | undefined
+  /** Nobody waits for the answer any more. */
+  isOver = false
 
   constructor (request: FastifyRequest, reply: FastifyReply, longest: number, ms: number) {
     this.#at = performance.now() + ms
@@ -61,12 +80,6 @@ class Deadline {
       this.#abort(new Error('The client has hung up.'))
       // Without an answer it has no other line.
       request.log.info(requestLine(request, reply), 'the client hung up')
-      // What the handler still gives is nobody's, and no mistake of it.
-      reply.hijack()
-      reply.send = given => {
-        if (given instanceof Readable) given.destroy()
-        return reply
-      }
       this.#disown(reply)
     })
   }
@@ -98,13 +111,21 @@ class Deadline {
     this.#abort(new Error(reason))
     if (reply.sent) return
     reply.problem('DEADLINE_EXCEEDED', reason)
-    reply.hijack()
     this.#disown(reply)
   }
 
-  /** That a handler ends as nobody waits for it, or for what a client had not sent, is no error of it; others are logged. */
+  /**
+   * What the handler still gives is nobody's. That it ends because nobody waits, or for what the client has not sent, is no
+   * error of it; others are logged.
+   */
   #disown (reply: FastifyReply): void {
     const { log, server } = reply
+    this.isOver = true
+    reply.hijack()
+    reply.send = given => {
+      letGo(given)
+      return reply
+    }
     const error = (line: { err?: unknown }, text?: string) => {
       const isFault = line.err !== this.#reason && server.problemOf(line.err).status >= 500
       log[isFault ? 'error' : 'debug'](line, text)

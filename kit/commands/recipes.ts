@@ -32,17 +32,30 @@ function changing (action: 'add' | 'remove', description: string): Command {
     .option('--force', 'also in a tree with changes that are not committed')
     .option('--json', 'as JSON, for programs')
     .action(async (name: string, { dryRun = false, json, force = false }: Options) => await reporting(json, async () => {
-      const [{ planAdd, planRemove }, { carryOut }] = await Promise.all([import('../recipes/plan.ts'), import('../recipes/carry-out.ts')])
-      if (!dryRun && !force) await refuseDirty()
-      const plan = (action === 'add' ? planAdd : planRemove)(root, name)
-      if (!plan.isDone && !dryRun) await carryOut(root, plan, text => process.stderr.write(`${text}\n`))
-      const { tree, ...report } = plan
-      process.stdout.write(json ? jsonText({ ...report, dryRun }) : textOf(plan, dryRun))
+      const [{ packagesAdded, planAdd, planRemove }, { carryOut }, { lock, unfinished }] = await Promise.all([import('../recipes/plan.ts'), import('../recipes/carry-out.ts'), import('../recipes/lock.ts')])
+      const makePlan = () => (action === 'add' ? planAdd : planRemove)(root, name)
+      const report = (plan: Plan) => {
+        const { tree, ...rest } = plan
+        process.stdout.write(json ? jsonText({ ...rest, dryRun }) : textOf(plan, dryRun))
+      }
+      if (dryRun) return report(makePlan())
+      const killed = unfinished(root)
+      if (!force) await refuseDirty(killed)
+      const release = lock(root, { action, name })
+      try {
+        const found = makePlan()
+        // Of one that was killed the files may be there, and neither packages nor what is generated.
+        const plan = found.isDone && killed !== undefined && force ? { ...found, isDone: false, packages: packagesAdded(root, name) } : found
+        if (!plan.isDone) await carryOut(root, plan, text => process.stderr.write(`${text}\n`))
+        report(plan)
+      } finally {
+        release()
+      }
     }))
 }
 
 /** So that what the command does can be told from what was there, and be undone by git. */
-async function refuseDirty (): Promise<void> {
+async function refuseDirty (killed: { action: string, name: string } | undefined): Promise<void> {
   const { RecipeError } = await import('../recipes/recipe.ts')
   let status: string
   try {
@@ -50,7 +63,8 @@ async function refuseDirty (): Promise<void> {
   } catch {
     throw new RecipeError('This is no git checkout, so the changes could not be told from yours. --force makes them all the same.')
   }
-  if (status !== '') throw new RecipeError(`There are changes that are not committed:\n${status}Commit or stash them, or use --force.`)
+  const halfWay = killed && `\`${killed.action} ${killed.name}\` was killed half-way, and what it did is among them: \`npm run kit -- ${killed.action} ${killed.name} --force\` goes on, \`git stash -u\` puts all of them aside.`
+  if (status !== '') throw new RecipeError(`There are changes that are not committed:\n${status}${halfWay ?? 'Commit or stash them, or use --force.'}`)
 }
 
 /** Problems that have a name are said without a stack: as text, or as JSON. */

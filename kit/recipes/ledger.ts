@@ -29,10 +29,17 @@ export function readLedger (root: string): Ledger {
   const path = join(root, LEDGER)
   if (!existsSync(path)) return {}
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Ledger
+    const ledger: unknown = JSON.parse(readFileSync(path, 'utf8'))
+    if (!isLedger(ledger)) throw new Error('it is none')
+    return ledger
   } catch (error) {
     throw new RecipeError(`${LEDGER} can't be read: ${(error as Error).message}. Restore it from git.`)
   }
+}
+
+function isLedger (value: unknown): value is Ledger {
+  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isObject(value) && Object.values(value).every(entry => isObject(entry) && isObject(entry.files) && isObject(entry.packages) && Array.isArray(entry.edits) && Array.isArray(entry.requires) && Array.isArray(entry.needs))
 }
 
 /** The ledger's text; undefined for an empty one, which is no file. */

@@ -11,15 +11,17 @@ export class RecipeError extends Error {
 }
 
 const Versions = Type.Record(Type.String({ pattern: '^(@[a-z0-9-]+/)?[a-z0-9.-]+$' }), Type.String({ pattern: '^\\d+\\.\\d+\\.\\d+$' }))
+/** Below the root of the checkout. */
+const Path = Type.String({ pattern: '^(?!/)(?!(.*/)?\\.\\.(/|$)).+$' })
 const Names = Type.Array(Type.String())
 
 const Lines = Type.Array(Type.String(), { minItems: 1 })
 
 const Edit = Type.Union([
   /** Lines that go above an anchor. */
-  Type.Object({ file: Type.String(), anchor: Type.String({ pattern: '^[a-z-]+$' }), lines: Lines }, { additionalProperties: false }),
+  Type.Object({ file: Path, anchor: Type.String({ pattern: '^[a-z-]+$' }), lines: Lines }, { additionalProperties: false }),
   /** Lines that a file has with the recipe, and those that it has without it. */
-  Type.Object({ file: Type.String(), with: Lines, without: Lines }, { additionalProperties: false })
+  Type.Object({ file: Path, with: Lines, without: Lines }, { additionalProperties: false })
 ])
 
 const RecipeFile = Type.Object({

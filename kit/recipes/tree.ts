@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { RecipeError } from './recipe.ts'
 
 /** Changes to a checkout that are made together, and can be taken back. */
 export class Tree {
@@ -43,32 +44,55 @@ export class Tree {
     if (this.has(from)) this.#modes.set(to, statSync(join(this.#root, from)).mode)
   }
 
-  /** Makes the changes. What it gives takes them back. */
+  /**
+   * Makes the changes. What it gives takes them back.
+   * @throws RecipeError when one can't be made: then none is
+   */
   apply (): () => void {
     const before = new Map([...this.#changes.keys()].map(path => [path, this.#stored(path)]))
     for (const path of before.keys()) if (this.has(path)) this.#modes.set(path, statSync(join(this.#root, path)).mode)
-    this.#store(this.#changes)
+    try {
+      this.#store(this.#changes)
+    } catch (error) {
+      this.#store(before)
+      throw error
+    }
     return () => this.#store(before)
   }
 
   #stored (path: string): string | undefined {
-    const file = join(this.#root, path)
-    return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+    try {
+      return readFileSync(join(this.#root, path), 'utf8')
+    } catch (error) {
+      const { code = '', message } = error as NodeJS.ErrnoException
+      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+      throw new RecipeError(`${path} can't be read: ${message}.`)
+    }
   }
 
   #store (changes: Map<string, string | undefined>): void {
     for (const [path, text] of changes) {
-      const file = join(this.#root, path)
-      if (text !== undefined) {
-        mkdirSync(dirname(file), { recursive: true })
-        writeFileSync(file, text)
-        const mode = this.#modes.get(path)
-        if (mode !== undefined) chmodSync(file, mode)
-      } else {
-        rmSync(file, { force: true })
-        this.#prune(dirname(path))
+      // Also what was never changed when all is taken back.
+      if (this.#stored(path) === text) continue
+      try {
+        this.#put(path, text)
+      } catch (error) {
+        throw new RecipeError(`${path} can't be changed: ${(error as Error).message}. Nothing is: the tree is as it was.`)
       }
     }
+  }
+
+  #put (path: string, text: string | undefined): void {
+    const file = join(this.#root, path)
+    if (text === undefined) {
+      rmSync(file, { force: true })
+      this.#prune(dirname(path))
+      return
+    }
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, text)
+    const mode = this.#modes.get(path)
+    if (mode !== undefined) chmodSync(file, mode)
   }
 
   /** Folders that are empty are none to git. */

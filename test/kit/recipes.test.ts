@@ -237,19 +237,74 @@ t.test('the command', async t => {
     t.match(await kit('add', '--help'), { code: 0, output: /--dry-run/ })
   })
 
-  await t.test('puts the tree back at Ctrl-C', async t => {
-    writeAll(folder, { 'package.json': `${JSON.stringify({ ...content, scripts: { ...content.scripts, ...scripts, openapi: 'sleep 60' } }, null, 2)}\n` })
-    git('commit', '-qam', 'Slow')
-    const child = spawn(...alone('node_modules/.bin/node', ['kit/cli.ts', 'add', 'tea'], { PATH: process.env.PATH }), { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
+  const withOpenapi = (openapi: string) => writeAll(folder, { 'package.json': `${JSON.stringify({ ...content, scripts: { ...content.scripts, ...scripts, openapi } }, null, 2)}\n` })
+  /** Adds tea, as far as where it generates; in a process group of its own. */
+  const beginning = async () => {
+    const child = spawn(...alone('node_modules/.bin/node', ['kit/cli.ts', 'add', 'tea'], { PATH: process.env.PATH }), { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'], detached: true })
     let said = ''
     child.stderr.on('data', chunk => { said += String(chunk) })
     while (!/Generating/.test(said)) await once(child.stderr, 'data')
-    child.kill('SIGINT')
-    const [code] = await once(child, 'close')
-    t.equal(code, 1)
-    t.match(said, /Stopped by SIGINT[\s\S]*The tree is as it was/)
-    t.equal(git('status', '--porcelain'), '')
+    return { child, ended: once(child, 'close').then(([code]) => ({ code: code as number | null, said })) }
+  }
+
+  await t.test('explains a file that what goes is needed by', async t => {
+    await kit('add', 'tea')
+    writeAll(folder, { 'services/tea.ts': 'mine\n' })
+    withOpenapi('exit 1')
+    t.match(await kit('remove', 'tea', '--force'), { code: 1, output: /Something of yours needs what goes with tea[\s\S]*stays: services\/tea\.ts: changed[\s\S]*The tree is as it was/ })
+    git('checkout', '-q', '.')
+    git('clean', '-fdq')
   })
+
+  withOpenapi('sleep 60')
+  git('commit', '-qam', 'Slow')
+
+  for (const signal of ['SIGINT', 'SIGHUP'] as const) {
+    await t.test(`puts the tree back at ${signal}`, async t => {
+      const { child, ended } = await beginning()
+      child.kill(signal)
+      const { code, said } = await ended
+      t.equal(code, 1)
+      t.match(said, new RegExp(`Stopped by ${signal}[\\s\\S]*The tree is as it was`))
+      t.equal(git('status', '--porcelain'), '')
+    })
+  }
+
+  await t.test('is one at a time, and says what one that was killed has left, and how to go on', async t => {
+    const { child, ended } = await beginning()
+    t.match(await kit('add', 'tea', '--force'), { code: 1, output: /`add tea` is under way \(process \d+\)/ })
+    process.kill(-(child.pid ?? 0), 'SIGKILL')
+    await ended
+    t.match(await kit('add', 'tea'), { code: 1, output: /`add tea` was killed half-way[\s\S]*add tea --force[\s\S]*git stash -u/ })
+    withOpenapi('touch generated')
+    t.match(await kit('add', 'tea', '--force'), { code: 0, output: /Added tea/ }, 'goes on')
+    t.ok(existsSync(join(folder, 'generated')), 'with what was not done yet')
+    t.match(await kit('add', 'tea', '--force'), { code: 0, output: /there already/ })
+  })
+})
+
+t.test('when a file can\'t be changed, none is', async t => {
+  const folder = treeWith(t, {}, { 'recipes/tea/files/services/tea/leaf.ts': 'leaf\n', 'services/tea': 'a file\n' })
+  rmSync(join(folder, 'recipes/tea/files/services/tea.ts'))
+  const before = contents(folder)
+  await t.rejects(carryOut(folder, planAdd(folder, 'tea'), () => {}), { name: 'RecipeError', message: /services\/tea\/leaf\.ts can't be changed: .*the tree is as it was/i })
+  t.same(contents(folder), before)
+
+  await t.test('also where a folder is in the way of a file', async t => {
+    const folder = treeWith(t, {}, { 'services/tea.ts/x': '' })
+    t.throws(() => planAdd(folder, 'tea'), { name: 'RecipeError', message: /services\/tea\.ts can't be read/ })
+  })
+})
+
+t.test('a ledger that is none, and names of no recipe', async t => {
+  for (const text of ['null', '[]', '{"tea":{}}', '{']) {
+    const folder = treeWith(t, {}, { 'recipes/installed.json': text })
+    t.throws(() => planRemove(folder, 'tea'), { name: 'RecipeError', message: /installed\.json can't be read/ }, text)
+  }
+  const folder = treeWith(t)
+  for (const name of ['constructor', '__proto__', 'toString']) t.throws(() => planRemove(folder, name), { name: 'RecipeError', message: /no recipe/ }, name)
+  const outside = treeWith(t, { edits: [{ file: '../x.ts', anchor: 'operations', lines: ['tea'] }] })
+  t.throws(() => planAdd(outside, 'tea'), { name: 'RecipeError' })
 })
 
 t.test('each recipe of the kit fits the tree as it is', async t => {

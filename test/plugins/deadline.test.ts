@@ -1,10 +1,12 @@
 import { connect, type AddressInfo, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import type { Config } from '../../plugins/config/index.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
+import { buildLogged } from '../helpers/log.ts'
 import { withReservations } from '../helpers/reservations.ts'
 import { until } from '../helpers/until.ts'
 import { withReservationStreams } from '../helpers/reservation-streams.ts'
@@ -159,4 +161,44 @@ t.test('a transaction whose client hangs up meanwhile is not committed', onServe
   await until(async () => await waiting() === 0)
   t.equal(await app.prisma.event.count(), 0)
   t.equal((await app.inject(`/products/${id}`)).json().stock, stock)
+})
+
+t.test('what a handler still gives or throws for a request that is over is let go, and only a fault is an error of the log', async t => {
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  t.teardown(release)
+  const open: Readable[] = []
+  let begun = 0
+  const { app, lines } = await buildLogged(t, { LOG_LEVEL: 'info' }, app => {
+    const begin = async () => {
+      begun++
+      await released
+    }
+    const more = { config: { public: true }, schema: { hide: true } } as const
+    app.get('/stream', more, async () => {
+      await begin()
+      const stream = new Readable({ read () {} })
+      open.push(stream)
+      return stream
+    })
+    app.get('/refused', more, async () => {
+      await begin()
+      throw Object.assign(new Error('the rest is missing'), { statusCode: 400 })
+    })
+    app.get('/fault', more, async () => {
+      await begin()
+      throw new TypeError('a fault')
+    })
+  })
+  const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+  const sockets = ['/stream', '/refused', '/fault'].map(path => connect(Number(url.port), '127.0.0.1', function (this: Socket) { this.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`) }))
+  const late = fetch(new URL('/stream', url), { headers: { 'x-request-timeout-ms': '100' } })
+  await until(() => begun === 4)
+  for (const socket of sockets) socket.destroy()
+  t.equal((await late).status, 503)
+  await until(() => lines.filter(({ msg }) => msg === 'the client hung up').length === 3)
+  release()
+  await until(() => open.length === 2 && open.every(stream => stream.destroyed))
+  const errors = () => lines.filter(({ err }) => err !== undefined)
+  await until(() => errors().length > 0)
+  t.match(errors(), [{ level: 50, err: { message: 'a fault' } }])
 })

@@ -28,7 +28,6 @@ export async function sendContent (reply: FastifyReply, store: FileStore, { id, 
   }
   // Of a HEAD the headers alone: nothing is opened for it.
   const content = reply.request.method === 'HEAD' ? Readable.from([]) : await store.read(id, range)
-  closeWithClient(content, reply)
   if (range) reply.code(206).header('content-range', `bytes ${range.start}-${range.end}/${size}`)
   reply.headers({
     'content-type': type.startsWith('text/') ? `${type}; charset=utf-8` : type,
@@ -37,17 +36,6 @@ export async function sendContent (reply: FastifyReply, store: FileStore, { id, 
     'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox"
   })
   return reply.send(content)
-}
-
-/**
- * A file that nobody destroys stays open, and Node ends a process that loses one. Nobody does of a client that has hung up
- * before its answer began: while the file was opened, or with an answer of a pipeline that waits for those before it.
- */
-function closeWithClient (content: Readable, { sent, request: { raw: { socket } } }: FastifyReply): void {
-  const close = () => { content.destroy() }
-  if (sent || socket.destroyed) return close()
-  socket.once('close', close)
-  content.once('close', () => socket.off('close', close))
 }
 
 /** The range that is asked for; undefined for all, which is also the answer to what is no range, or several. */
