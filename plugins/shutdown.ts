@@ -32,6 +32,7 @@ async function shutdown (fastify: FastifyInstance) {
   const watched = new Map<string, () => Iterable<string>>()
   const requests = new Set<FastifyReply>()
   let isDraining = false
+  let hasServed = false
   let deadline: number | undefined
   let timer: NodeJS.Timeout | undefined
   let sweeper: NodeJS.Timeout | undefined
@@ -63,7 +64,8 @@ async function shutdown (fastify: FastifyInstance) {
     for (const reply of requests) if (!reply.sent) reply.header('connection', 'close')
     // A worker has no balancer in front of it.
     const delayMs = config.ROLE === 'worker' ? 0 : config.SHUTDOWN_DELAY_MS
-    if (fastify.server.listening) {
+    hasServed = fastify.server.listening
+    if (hasServed) {
       log.info({ delayMs }, 'stopping: not ready any more')
       await sleep(delayMs)
     }
@@ -89,6 +91,7 @@ async function shutdown (fastify: FastifyInstance) {
     clearTimeout(timer)
     clearInterval(sweeper)
     if (overrun) throw overrun
+    if (hasServed) log.info('stopped')
   })
 }
 

@@ -20,6 +20,7 @@ export function loggerOptions (config: Config): FastifyServerOptions['logger'] {
 
 /** What a request and its reply have from plugins that may not be there. */
 interface Known { user?: { id?: string } | null }
+interface Answering { essential?: boolean }
 interface Extended { eventStream?: { events: number, end?: string }, isShed?: boolean }
 
 /** One structured line a request, when it is answered; of a stream, when it ends. */
@@ -39,7 +40,9 @@ export class RequestLog extends LogController {
       status: reply.statusCode,
       ...stream ? { events: stream.events, end: stream.end ?? 'refused' } : error ? { err: error } : {}
     }
-    request.log[isShed ? 'debug' : reply.statusCode >= 500 ? 'error' : 'info'](line, 'request')
+    // That the service is not ready is an answer like any other.
+    const isFault = reply.statusCode >= 500 && !(reply.statusCode === 503 && (request.routeOptions.config as Answering).essential === true)
+    request.log[isShed ? 'debug' : isFault ? 'error' : 'info'](line, 'request')
   }
 }
 
