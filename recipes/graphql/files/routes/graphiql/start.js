@@ -32,5 +32,5 @@ ReactDOM.createRoot(document.getElementById('graphiql')).render(React.createElem
     return fetcher(parameters, { ...options, documentAST: read(parameters.query) })
   },
   defaultEditorToolsVisibility: 'headers',
-  defaultQuery: '# An access token of POST /auth/login goes into "Headers": { "authorization": "Bearer …" }\n\n{\n  products(first: 5) {\n    nodes {\n      name\n      stock\n    }\n  }\n}\n'
+  defaultQuery: '# An access token (npm run -s kit -- token) goes into "Headers": { "authorization": "Bearer …" }\n\n{\n  products(first: 5) {\n    nodes {\n      name\n      stock\n    }\n  }\n}\n'
 }))
