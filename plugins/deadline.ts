@@ -62,8 +62,6 @@ class Deadline {
   #timer: NodeJS.Timeout
   #control: AbortController | undefined
   #reason: Error | undefined
-  /** Nobody waits for the answer any more. */
-  isOver = false
 
   constructor (request: FastifyRequest, reply: FastifyReply, longest: number, ms: number) {
     this.#at = performance.now() + ms
@@ -93,6 +91,11 @@ class Deadline {
     return this.#control.signal
   }
 
+  /** Nobody waits for the answer any more. */
+  get isOver (): boolean {
+    return this.#reason !== undefined
+  }
+
   /** Milliseconds that are left, at least 0. */
   remainingMs (): number {
     return Math.max(0, this.#at - performance.now())
@@ -120,7 +123,6 @@ class Deadline {
    */
   #disown (reply: FastifyReply): void {
     const { log, server } = reply
-    this.isOver = true
     reply.hijack()
     reply.send = given => {
       letGo(given)

@@ -28,6 +28,8 @@ const visible = {
   items: { select: { productId: true, sku: true, name: true, quantity: true, unitPriceAmount: true }, orderBy: { position: 'asc' } }
 } as const satisfies Prisma.OrderSelect
 
+const { items: _items, ...visibleAlone } = visible
+
 /** An order as it is stored. */
 export type OrderRow = Prisma.OrderGetPayload<{ select: typeof visible }>
 
@@ -55,8 +57,7 @@ export async function placeOrder (tx: Database, userId: string, { items }: { ite
   const total = totalOf(lines)
   refuseShortage(lines)
   await takeStock(tx, amounts)
-  const { items: _, ...fields } = visible
-  const order = await tx.order.create({ data: { userId, currency, totalAmount: total }, select: fields }).catch(error => {
+  const order = await tx.order.create({ data: { userId, currency, totalAmount: total }, select: visibleAlone }).catch(error => {
     // The products are locked, so it is the account that has gone meanwhile.
     throw isForeignKeyViolation(error) ? noAccount() : error
   })

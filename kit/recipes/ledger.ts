@@ -3,6 +3,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Type } from 'typebox'
+import { Compile } from 'typebox/compile'
 import { jsonText } from '../json.ts'
 import type { PackageChange } from './packages.ts'
 import { RecipeError, type RecipeEdit } from './recipe.ts'
@@ -24,22 +26,26 @@ export interface Entry {
 
 export type Ledger = Record<string, Entry>
 
+const shape = Compile(Type.Record(Type.String(), Type.Object({
+  requires: Type.Array(Type.String()),
+  files: Type.Record(Type.String(), Type.String()),
+  edits: Type.Array(Type.Object({})),
+  needs: Type.Array(Type.String()),
+  packages: Type.Object({})
+})))
+
 /** @throws RecipeError when it is there and can't be read */
 export function readLedger (root: string): Ledger {
   const path = join(root, LEDGER)
-  if (!existsSync(path)) return {}
+  if (!existsSync(path)) return Object.create(null) as Ledger
   try {
     const ledger: unknown = JSON.parse(readFileSync(path, 'utf8'))
-    if (!isLedger(ledger)) throw new Error('it is none')
-    return ledger
+    if (!shape.Check(ledger)) throw new Error('it is none')
+    // Without a prototype: no recipe is called `constructor`.
+    return Object.assign(Object.create(null) as Ledger, ledger)
   } catch (error) {
     throw new RecipeError(`${LEDGER} can't be read: ${(error as Error).message}. Restore it from git.`)
   }
-}
-
-function isLedger (value: unknown): value is Ledger {
-  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
-  return isObject(value) && Object.values(value).every(entry => isObject(entry) && isObject(entry.files) && isObject(entry.packages) && Array.isArray(entry.edits) && Array.isArray(entry.requires) && Array.isArray(entry.needs))
 }
 
 /** The ledger's text; undefined for an empty one, which is no file. */

@@ -79,8 +79,7 @@ export function planRemove (root: string, name: string): Plan {
   const present = presentIn(root, ledger)
   const tree = new Tree(root)
   const plan: Plan = { action: 'remove', name, isDone: false, files: [], edits: [], packages: [], next: [], left: [], tree }
-  const { [name]: found, ...rest } = ledger
-  const added = Object.hasOwn(ledger, name) ? found : undefined
+  const { [name]: added, ...rest } = ledger
   const recipe = recipeNames(root).includes(name) || added === undefined ? readManifest(root, name) : undefined
   if (!present.has(name)) return { ...plan, isDone: true }
   const needing = [...present].filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
@@ -142,8 +141,7 @@ function handOver (packages: PackageChange, others: Ledger, present: Present[]):
 
 /** The packages that a recipe brought, where it was added. */
 export function packagesAdded (root: string, name: string): string[] {
-  const ledger = readLedger(root)
-  const entry = Object.hasOwn(ledger, name) ? ledger[name] : undefined
+  const { [name]: entry } = readLedger(root)
   return entry === undefined ? [] : named(entry.packages)
 }
 

@@ -207,7 +207,8 @@ t.test('the command', async t => {
   rmSync(join(folder, 'recipes'), { recursive: true })
   writeAll(folder, { 'recipes/tea/recipe.json': JSON.stringify({ description: 'Tea', next: ['boil water'] }), 'recipes/tea/files/services/tea.ts': 'export const tea = 1\n' })
   const content = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-  writeAll(folder, { 'package.json': `${JSON.stringify({ ...content, scripts: { ...content.scripts, ...scripts } }, null, 2)}\n` })
+  const withOpenapi = (openapi: string) => writeAll(folder, { 'package.json': `${JSON.stringify({ ...content, scripts: { ...content.scripts, ...scripts, openapi } }, null, 2)}\n` })
+  withOpenapi(scripts.openapi)
   git('init', '-q')
   git('add', '-A')
   git('commit', '-qm', 'A fork')
@@ -237,7 +238,6 @@ t.test('the command', async t => {
     t.match(await kit('add', '--help'), { code: 0, output: /--dry-run/ })
   })
 
-  const withOpenapi = (openapi: string) => writeAll(folder, { 'package.json': `${JSON.stringify({ ...content, scripts: { ...content.scripts, ...scripts, openapi } }, null, 2)}\n` })
   /** Adds tea, as far as where it generates; in a process group of its own. */
   const beginning = async () => {
     const child = spawn(...alone('node_modules/.bin/node', ['kit/cli.ts', 'add', 'tea'], { PATH: process.env.PATH }), { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'], detached: true })

@@ -1,7 +1,7 @@
 // Schedules, which are jobs of agenda's that repeat.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { scheduleOf } from '../../plugins/jobs/agenda/settings.ts'
 import { completed, killed, rowsOf } from '../helpers/agenda.ts'
 import { until } from '../helpers/until.ts'
@@ -12,6 +12,13 @@ t.test('schedules', async t => {
   const stored = async (app: FastifyInstance, name: string) => await rowsOf(app, scheduleOf(name))
   const due = async ({ prisma }: FastifyInstance, name: string, seconds: number) => await prisma.$executeRaw`
     UPDATE agenda_jobs SET next_run_at = now() - ${seconds}::int * interval '1 second' WHERE name = ${scheduleOf(name)}`
+  /** A process without workers, when the one worker that had the schedule is gone. */
+  const afterWorker = async (t: Test, name: string) => {
+    const before = await worker(t, name, { schedule })
+    await until(async () => (await stored(before.app, name)).length === 1)
+    await before.app.close()
+    return (await worker(t, name, {}, { ROLE: 'web' })).app
+  }
 
   await t.test('are made, changed and ended with their declaration', async t => {
     const name = newQueue()
@@ -42,10 +49,7 @@ t.test('schedules', async t => {
   await t.test('a time that was missed is made up for once, or skipped where that is asked for', async t => {
     for (const missed of ['once', 'skip'] as const) {
       const name = newQueue()
-      const before = await worker(t, name, { schedule })
-      await until(async () => (await stored(before.app, name)).length === 1)
-      await before.app.close()
-      const { app: web } = await worker(t, name, {}, { ROLE: 'web' })
+      const web = await afterWorker(t, name)
       await due(web, name, 3_600)
       await worker(t, name, { schedule: { ...schedule, missed } })
       await until(async () => ((await stored(web, name))[0]?.nextRunAt?.getTime() ?? 0) > Date.now())
@@ -56,10 +60,7 @@ t.test('schedules', async t => {
   await t.test('a time whose worker was killed comes again, and no second job of it if the first was sent', async t => {
     for (const isSent of [false, true]) {
       const name = newQueue()
-      const before = await worker(t, name, { schedule })
-      await until(async () => (await stored(before.app, name)).length === 1)
-      await before.app.close()
-      const { app: web } = await worker(t, name, {}, { ROLE: 'web' })
+      const web = await afterWorker(t, name)
       await due(web, name, 1)
       if (isSent) await web.prisma.$executeRaw`UPDATE agenda_jobs SET sent_for = next_run_at WHERE name = ${scheduleOf(name)}`
       await killed(web, scheduleOf(name))
