@@ -43,20 +43,34 @@ export function patienceOf (limits: Record<string, number>, url: string): pg.Cli
 
 /**
  * Has a pool close a connection whose statement got no answer: to one that was taken for a transaction pg reports it,
- * and would hand it out again. (What the pool itself runs it drops itself.)
+ * and would hand it out again. (What the pool itself runs it drops itself.) What the operating system says of a
+ * connection (EPIPE, EHOSTUNREACH, EAI_AGAIN, …) becomes a ConnectionError by name: Prisma's adapter knows four such codes,
+ * and passes on all others as they are.
  */
 export function dropDead (pool: pg.Pool): void {
+  heed(pool, 'connect', name)
   pool.on('connect', client => {
     const { connection: { stream } } = client as unknown as { connection: { stream: Socket } }
-    const query = client.query.bind(client) as (...args: unknown[]) => unknown
-    const heed = (error: unknown) => { if ((error as Error | null)?.message === NO_ANSWER) stream.destroy() }
     client.on('error', () => {})
-    Object.assign(client, {
-      query: (...args: unknown[]) => {
-        const result = query(...args)
-        if (result instanceof Promise) result.catch(heed)
-        return result
-      }
+    heed(client, 'query', error => {
+      if (error.message === NO_ANSWER) stream.destroy()
+      name(error)
     })
+  })
+}
+
+function name (error: Error): void {
+  if ('syscall' in error) error.name = 'ConnectionError'
+}
+
+/** Shows what a method's promise is rejected with, before its caller sees it. */
+function heed<Name extends string> (on: { [name in Name]: unknown }, method: Name, see: (error: Error) => void): void {
+  const original = (on[method] as (...args: unknown[]) => unknown).bind(on)
+  Object.assign(on, {
+    [method]: (...args: unknown[]) => {
+      const result = original(...args)
+      if (result instanceof Promise) result.catch(see)
+      return result
+    }
   })
 }

@@ -44,6 +44,9 @@ const byKind: Record<string, ProblemInput> = {
   RestrictViolation: DEPENDS
 }
 
+/** What the operating system says (EPIPE, EHOSTUNREACH, EAI_AGAIN, …), where an adapter passes it on. Node's own codes (ERR_…) are faults. */
+const SYSTEM_CODE = /^E(?!RR_)[A-Z]/
+
 /** By SQLSTATE: lock_timeout, statement_timeout, a server that has become a standby. */
 const byState: Record<string, ProblemInput> = {
   '55P03': CONTENTION,
@@ -59,11 +62,12 @@ const UNAVAILABLE_MESSAGE = /^(Connection terminated|timeout exceeded when tryin
 /** The problem of an error that the database layer throws and no service has translated; undefined for other errors. */
 export function databaseProblem (error: unknown): ProblemInput | undefined {
   if (!(error instanceof Error)) return undefined
-  if (UNAVAILABLE_MESSAGE.test(error.message)) return UNAVAILABLE
+  // What the operating system said of a connection, as the pool names it.
+  if (error.name === 'ConnectionError' || UNAVAILABLE_MESSAGE.test(error.message)) return UNAVAILABLE
   if (!/^(PrismaClient\w+Error|DriverAdapterError)$/.test(error.name)) return undefined
   const { code = '', meta, cause } = error as DatabaseError
   const { kind = '', originalCode = '' } = meta?.driverAdapterError?.cause ?? cause ?? {}
-  if (UNAVAILABLE_STATE.test(originalCode)) return UNAVAILABLE
+  if (SYSTEM_CODE.test(code) || UNAVAILABLE_STATE.test(originalCode)) return UNAVAILABLE
   return byState[originalCode] ?? byCode[code] ?? byKind[kind] ?? (error.name === 'PrismaClientInitializationError' ? UNAVAILABLE : undefined)
 }
 

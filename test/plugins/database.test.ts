@@ -77,6 +77,20 @@ t.test('what the URL says itself counts, and its schema is found', { skip }, asy
   t.equal((await app.inject('/products')).statusCode, 200)
 })
 
+t.test('whatever the operating system says of a connection, it is 503 UNAVAILABLE', { skip }, async (t) => {
+  const url = new URL(await testDatabase())
+  // ENOENT, which the adapter does not know.
+  url.searchParams.set('host', '/nowhere')
+  const app = await buildApp(t, { DATABASE_URL: url.href }, app => {
+    app.get('/transaction', { config: { public: true }, schema: { hide: true } }, async () => await app.prisma.$transaction(async tx => await tx.$queryRaw`SELECT 1`))
+  })
+  for (const path of ['/products', '/transaction']) {
+    const response = await app.inject(path)
+    t.equal(response.statusCode, 503, path)
+    t.match(response.json(), { code: 'UNAVAILABLE', detail: 'The database cannot be reached.' })
+  }
+})
+
 t.test('connections that die without a word are given up, and the service goes on by others', { skip }, async (t) => {
   const proxy = await createProxy(t, await testDatabase())
   await proxy.open()

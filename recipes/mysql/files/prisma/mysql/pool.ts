@@ -35,6 +35,16 @@ class ConnectionError extends Error {
   }
 }
 
+/** What the server says, and the driver, has a number. What the operating system says (EPIPE, ECONNRESET, …) becomes a ConnectionError. */
+async function known<T> (answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    if (!(error instanceof Error) || ((error as mariadb.SqlError).errno ?? 1) > 0) throw error
+    throw new ConnectionError(`There is no connection to the database: ${error.message}`, { cause: error })
+  }
+}
+
 /**
  * Connections for Prisma's adapter, which takes it for a pool of the driver's. The driver's own has whoever asks wait for
  * its time-out when the server is away; here the first refusal is the answer.
@@ -56,10 +66,7 @@ export class Pool {
       idleTimeoutMillis: IDLE_MS,
       reapIntervalMillis: REAP_MS,
       propagateCreateError: true,
-      create: async () => await openSession(session).catch((error: mariadb.SqlError) => {
-        // What the server itself says has its number.
-        throw error.errno > 0 ? error : new ConnectionError(`There is no connection to the database: ${error.message}`, { cause: error })
-      }),
+      create: async () => await known(openSession(session)),
       // One that dies while nobody uses it is found out by `isValid`. Waited for, though its type does not say so.
       validate: (connection => connection.isValid() && this.#isAlive(connection)) as (connection: mariadb.Connection) => boolean,
       destroy: async connection => {
@@ -146,7 +153,8 @@ export class Pool {
   }
 
   /** What a connection answers. One that does not is closed: what it might still say is nobody's. */
-  async #answered<T> (connection: mariadb.Connection, answer: Promise<T>): Promise<T> {
+  async #answered<T> (connection: mariadb.Connection, said: Promise<T>): Promise<T> {
+    const answer = known(said)
     if (this.#answerMs === 0) return await answer
     const over = new AbortController()
     const late = sleep(this.#answerMs, undefined, { signal: over.signal, ref: false }).then(() => {

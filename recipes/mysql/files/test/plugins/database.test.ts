@@ -1,4 +1,5 @@
 import { connect, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { asAdmin, bearer, buildApp, newProduct, registered, testDatabase } from '../helpers/app.ts'
@@ -83,6 +84,24 @@ t.test('a connection that breaks while its session is made is 503, and fails not
   t.teardown(() => server.close())
   const app = await buildApp(t, { DATABASE_URL: url.href })
   t.match((await app.inject('/products')).json(), { status: 503, code: 'UNAVAILABLE' })
+})
+
+t.test('wherever in a transaction its connection breaks, it is 503', async (t) => {
+  const proxy = await createProxy(t, await testDatabase())
+  await proxy.open()
+  const app = await buildApp(t, { DATABASE_URL: proxy.url }, app => {
+    app.get('/transaction', { config: { public: true }, schema: { hide: true } }, async () => await app.prisma.$transaction(async tx => {
+      for (;;) await tx.$queryRaw`SELECT 1`
+    }, { timeout: 60_000 }))
+  })
+  // By chance it is read from or written to, alive for the driver or not: often enough that each is met.
+  for (let round = 0; round < 40; round++) {
+    const answers = Array.from({ length: 10 }, () => app.inject('/transaction'))
+    await sleep(50)
+    await proxy.cut()
+    t.same(new Set((await Promise.all(answers)).map(response => response.json().code)), new Set(['UNAVAILABLE']))
+    await proxy.open()
+  }
 })
 
 t.test('connections that die without a word are given up, and the service goes on by others', async (t) => {
