@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Socket } from 'socket.io'
 import type { AuthenticatedUser } from '../auth/index.ts'
+import { endTransport } from './connection.ts'
 
 /** Who a connection is of, and which event the client has seen last. */
 export interface Admitted { user: AuthenticatedUser, lastEventId: string | undefined }
@@ -39,6 +40,8 @@ export function admission ({ readToken, problemOf, admitted, mayConnect }: Admis
     admit(socket).then(() => next(), error => {
       const { status, code, title, detail = `${title}.` } = problemOf(error)
       next(Object.assign(new Error(code), { data: { code, status, title, detail } }))
+      // The library says so a tick later. Another try is another connection, which counts as a request.
+      setImmediate(() => endTransport(socket.conn))
     })
   }
 }

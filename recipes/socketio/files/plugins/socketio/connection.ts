@@ -56,7 +56,13 @@ export class Connection {
     this.#shared = shared
     // Also what is no event counts: pongs, acknowledgements.
     socket.conn.on('packet', () => this.#count())
-    socket.onAny((event: string, ...args: unknown[]) => { void this.#receive(event, args) })
+    // The protocol has names that are numbers, too.
+    socket.onAny((event: string | number, ...args: unknown[]) => {
+      this.#receive(String(event), args).catch(error => {
+        shared.log.error({ err: error, requestId }, 'a message of a Socket.IO client failed')
+        this.end(goodbyes.failed)
+      })
+    })
   }
 
   /** Looks after it, now and then. @param wallTime what the expiry of tokens is held against */

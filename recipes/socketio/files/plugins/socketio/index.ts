@@ -50,6 +50,8 @@ const SWEEP_MS = 1_000
 /** For how long after a loss of connection clients are given what they missed. */
 const RECOVERY_MS = 2 * 60_000
 const CONNECT_MS = 10_000
+/** Packets of a client until it is let in: it asks to be, and some are on their way by then. */
+const PACKETS_BEFORE = 20
 const EVENT = 2
 
 /** Socket.IO on the same server: a token in the handshake, a room for each user, limits, domain events, and an end that clients come back from. */
@@ -94,11 +96,17 @@ async function socketio (fastify: FastifyInstance) {
   const seen = observe(fastify, () => connections.size, passage.isThere)
   const shared: Shared = { messages, limits, log, problemOf, onMessage: seen }
   const admitted = new WeakMap<Socket, Admitted>()
+  const inside = new WeakSet<Socket['conn']>()
+  engine.on('connection', (conn: Socket['conn']) => {
+    let count = 0
+    conn.on('packet', () => { if (!inside.has(conn) && ++count > PACKETS_BEFORE) endTransport(conn) })
+  })
   io.use(admission({ readToken: fastify.readToken, problemOf, admitted, mayConnect: id => !isClosing && perUser.of(id) < config.WS_CONNECTIONS_MAX }))
 
   io.on('connection', socket => {
     const { user, lastEventId } = admitted.get(socket) ?? {}
     if (user === undefined) return void socket.disconnect(true)
+    inside.add(socket.conn)
     const connection = new Connection(socket, user, requestIds.get(socket.request) ?? randomUUID(), shared)
     connections.add(connection)
     perUser.add(user.id)
@@ -112,6 +120,8 @@ async function socketio (fastify: FastifyInstance) {
       connections.delete(connection)
       perUser.delete(user.id)
       void followed.then(following => following?.close())
+      // Who leaves may not stay below, where no limit is.
+      if (socket.conn.readyState === 'open') endTransport(socket.conn)
       log.info(connection.ended(reason), 'socket.io client gone')
     })
   })

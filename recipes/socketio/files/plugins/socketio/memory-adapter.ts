@@ -2,6 +2,9 @@ import { Adapter, SessionAwareAdapter, type BroadcastOptions } from 'socket.io-a
 import type { Passage } from './adapters.ts'
 import { concerns, setAside, type Missed, type Packet, type Session } from './recovery.ts'
 
+/** As through Redis. */
+const KEPT_MAX = 10_000
+
 interface Kept { id: string, opts: BroadcastOptions, data: Packet }
 
 /** One process: what it sends to rooms is kept for clients that come back. */
@@ -10,6 +13,9 @@ class MemoryAdapter extends SessionAwareAdapter {
     // Domain events are the event log's to keep: a client that comes back says from where on.
     if (options.flags?.local === true) Adapter.prototype.broadcast.call(this, packet, options)
     else super.broadcast(packet as never, options)
+    const { packets } = this as unknown as { packets: Kept[] }
+    // Whose last message is gone by then begins anew.
+    if (packets.length > KEPT_MAX) packets.splice(0, packets.length - KEPT_MAX)
   }
 
   override async restoreSession (pid: string, offset: string): Promise<never> {

@@ -38,7 +38,8 @@ export async function clear (options: AdminOptions): Promise<void> {
   })
 }
 
-async function withStores<T> ({ databaseUrl, setting }: AdminOptions, use: (sql: Sql, store: Store) => Promise<T>): Promise<T> {
+/** Runs `use` on a database and its Redis. @throws Error with words for the operator */
+export async function withStores<T> ({ databaseUrl, setting }: AdminOptions, use: (sql: Sql, store: Store) => Promise<T>): Promise<T> {
   return await withClient(databaseUrl, async client => {
     const sql: Sql = async <Row>(text: string, ...values: unknown[]) => (await client.query(text, values)).rows as Row[]
     const [found] = await sql<{ present: boolean }>("SELECT to_regclass(format('%I.outgoing_jobs', COALESCE($1, current_schema()))) IS NOT NULL AS present", new URL(databaseUrl).searchParams.get('schema'))
