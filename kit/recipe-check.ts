@@ -11,8 +11,8 @@ import { presentIn, withNeeding } from './recipes/present.ts'
 import { readManifest, readRecipe, recipeNames } from './recipes/recipe.ts'
 
 const TOGETHER = 'together'
-/** What looks at all routes, settings and files. */
-const GENERAL = ['test/authorization.test.ts', 'test/plugins/config.test.ts', 'test/plugins/docs.test.ts', 'test/kit/recipes.test.ts']
+/** What looks at all routes, settings, metrics and files. */
+const GENERAL = ['test/authorization.test.ts', 'test/plugins/config.test.ts', 'test/plugins/docs.test.ts', 'test/plugins/metrics-files.test.ts', 'test/kit/recipes.test.ts']
 
 interface Step { action: 'add' | 'remove', name: string }
 

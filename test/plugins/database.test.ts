@@ -114,7 +114,7 @@ t.test('the service ends though its connections are dead', { skip }, async (t) =
   proxy.silence()
   const under = app.prisma.$queryRaw`SELECT 1`.catch(() => 'given up')
   await app.close()
-  t.match(lines, [{ msg: /the connections to the database did not close/ }])
+  t.ok(lines.some(({ msg }) => /the connections to the database did not close/.test(String(msg))))
   proxy.cut()
   await under
 })

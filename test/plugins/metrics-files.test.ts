@@ -1,5 +1,5 @@
-// What is asked of Prometheus by the dashboard and the alerts is measured: a metric that was renamed would leave them silent.
-import { readFileSync } from 'node:fs'
+// What is asked of Prometheus by the dashboards and the alerts is measured: a metric that was renamed would leave them silent.
+import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
@@ -10,10 +10,12 @@ withoutDatabase()
 const deploy = join(import.meta.dirname, '../../deploy')
 const read = (file: string) => readFileSync(join(deploy, file), 'utf8')
 
-interface Panel { title: string, targets?: { expr: string }[] }
+interface Dashboard { uid: string, panels: { title: string, targets?: { expr: string }[] }[] }
 interface Rules { groups: { rules: { alert: string, expr: string }[] }[] }
 
-const dashboard = JSON.parse(read('grafana/dashboards/keel.json')) as { panels: Panel[] }
+const dashboards = readdirSync(join(deploy, 'grafana/dashboards')).map(file => JSON.parse(read(`grafana/dashboards/${file}`)) as Dashboard)
+/** What the panels ask. */
+const shown = dashboards.flatMap(({ panels }) => panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)))
 const rules = (parse(read('prometheus/alerts.yml')) as Rules).groups.flatMap(({ rules }) => rules)
 const tests = parse(read('prometheus/alerts.test.yml')) as { tests: { alert_rule_test: { alertname: string, exp_alerts: object[] }[] }[] }
 /** Prometheus's own. */
@@ -26,12 +28,12 @@ function metricsIn (expression: string): string[] {
   return [...bare.matchAll(/(?<![\w.])[a-zA-Z_:][\w:]*\b(?!\s*\()/g)].map(([name]) => name).filter(name => !OPERATORS.has(name))
 }
 
-t.test('every metric of the dashboard and the alerts is in a scrape', async (t) => {
+t.test('every metric of the dashboards and the alerts is in a scrape', async (t) => {
   const app = await buildApp(t, { ROLE: 'all' })
   await app.inject('/products')
   const { text } = await app.metrics.scrape()
   const names = new Set([...text.matchAll(/^# TYPE (\S+) (\S+)/gm)].flatMap(([, name, type]) => type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [String(name)]))
-  const expressions = [...dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)), ...rules.map(({ expr }) => expr)]
+  const expressions = [...shown, ...rules.map(({ expr }) => expr)]
   t.ok(expressions.length > 30)
   for (const expression of expressions) {
     const used = metricsIn(expression)
@@ -49,10 +51,11 @@ t.test('every alert has a test in which it fires and one in which it does not', 
   }
 })
 
-t.test('the dashboard shows every metric of the service', async (t) => {
+t.test('the dashboards show every metric of the service, each under a name of its own', async (t) => {
   const app = await buildApp(t, { ROLE: 'all' })
-  const shown = new Set(dashboard.panels.flatMap(({ targets = [] }) => targets.flatMap(({ expr }) => metricsIn(expr))).map(name => name.replace(/_(?:bucket|sum|count)$/, '')))
+  const names = new Set(shown.flatMap(metricsIn).map(name => name.replace(/_(?:bucket|sum|count)$/, '')))
   const own = app.metrics.registry.getMetricsAsArray().map(({ name }) => name)
   t.ok(own.length > 10)
-  for (const name of own) t.ok(shown.has(name), name)
+  for (const name of own) t.ok(names.has(name), name)
+  t.equal(new Set(dashboards.map(({ uid }) => uid)).size, dashboards.length)
 })
