@@ -7,7 +7,7 @@ import { testDatabase } from '../helpers/app.ts'
 import { completed, rowsOf } from '../helpers/agenda.ts'
 import { deadJobs } from '../helpers/jobs.ts'
 import { until } from '../helpers/until.ts'
-import { newQueue, worker } from '../helpers/workers.ts'
+import { loggingWorker, newQueue, Numbered, worker } from '../helpers/workers.ts'
 
 const DATABASE_URL = await testDatabase()
 
@@ -33,6 +33,27 @@ t.test('what another program puts on a queue is held against its schema, whateve
   await until(async () => await completed(app, name) === 1)
   t.ok((await deadJobs(app, name)).every(({ reason, attempts }) => /does not fit the schema/.test(reason ?? '') && attempts === 1))
   t.same(runs.map(({ payload }) => payload), [{ n: 1 }])
+})
+
+t.test('a job that was begun ever so often holds up no other', async t => {
+  const name = newQueue()
+  const { app, runs } = await worker(t, name)
+  await app.prisma.agendaJob.create({ data: { name, nextRunAt: new Date(0), attempts: 2_147_483_647, data: { payload: { n: 1 } } } })
+  await app.jobs.send(name, { n: 2 })
+  await until(() => runs.length === 2)
+})
+
+t.test('what keeps jobs from being fetched is logged once, and the service is not ready meanwhile', async t => {
+  const { app, lines } = await loggingWorker(t, { name: newQueue(), payload: Numbered, handler: async () => {} })
+  const isReady = async (status: number) => await until(async () => (await app.inject('/health/ready')).statusCode === status)
+  await isReady(200)
+  await app.prisma.$executeRaw`ALTER TABLE agenda_jobs RENAME COLUMN last_run_at TO elsewhere`
+  await isReady(503)
+  await app.prisma.$executeRaw`ALTER TABLE agenda_jobs RENAME COLUMN elsewhere TO last_run_at`
+  await isReady(200)
+  const warnings = lines.filter(({ level, msg }) => level === 40 && msg === 'agenda had trouble')
+  t.match(warnings, [{ err: { message: /last_run_at/ } }])
+  t.equal(warnings.length, 1)
 })
 
 t.test('jobs that are done are forgotten after a week, dead and cancelled ones after a month', async t => {

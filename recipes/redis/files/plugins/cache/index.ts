@@ -45,7 +45,7 @@ async function cache (fastify: FastifyInstance) {
   if (url === undefined) {
     log.info('the cache keeps nothing: neither CACHE_REDIS_URL nor REDIS_URL is set')
   } else {
-    const store = new Store(url, config.CACHE_TIMEOUT, log, observe.redis)
+    const store = new Store(url, { timeoutMs: config.CACHE_TIMEOUT, maxBytes: config.CACHE_VALUE_MAX }, log, observe.redis)
     shared = { store, invalidation: new Invalidation(store, names.tags([]), log) }
     fastify.addHook('onClose', async () => {
       shared?.invalidation.close()

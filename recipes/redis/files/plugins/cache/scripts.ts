@@ -3,18 +3,20 @@
 
 /**
  * Reads an entry, and says who loads. KEYS: entry, lock, tags.
- * ARGV: stale ms, token, lock ms, version for a new tag, life of a tag in ms.
+ * ARGV: stale ms, token, lock ms, version for a new tag, life of a tag in ms, bytes of an entry at the most.
  * Answers [state, JSON, versions, bad]: `hit`, `stale` (another refreshes it), `refresh` (stale: the caller is to),
  * `wait` (none: another loads it), `load` (none: the caller is to). `bad`: what was there is no entry.
  */
 export const LOOK = `
-  local entry = redis.pcall('GET', KEYS[1])
-  local bad = 0
-  if type(entry) == 'table' then entry = false; bad = 1 end
+  local size = redis.pcall('STRLEN', KEYS[1])
+  local bad = (type(size) == 'table' or size > tonumber(ARGV[6])) and 1 or 0
+  local entry = bad == 0 and redis.call('GET', KEYS[1])
   local versions = {}
   local known = true
   for i = 3, #KEYS do
-    versions[i - 2] = redis.call('GET', KEYS[i])
+    versions[i - 2] = redis.pcall('GET', KEYS[i])
+    -- What is no text is no version.
+    if type(versions[i - 2]) == 'table' then versions[i - 2] = false end
     if not versions[i - 2] then known = false end
   end
   local value = false
@@ -54,7 +56,10 @@ export const STORE = `
   if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 'lost' end
   redis.call('DEL', KEYS[2])
   local versions = {}
-  for i = 3, #KEYS do versions[i - 2] = redis.call('GET', KEYS[i]) or '' end
+  for i = 3, #KEYS do
+    local version = redis.pcall('GET', KEYS[i])
+    versions[i - 2] = type(version) == 'string' and version or ''
+  end
   if table.concat(versions, ',') ~= ARGV[2] then return 'outdated' end
   if tonumber(ARGV[4]) > 0 then redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end
   return 'stored'`

@@ -10,6 +10,8 @@ const FAULTS = 3
 const PROBE_AFTER = { initialDelay: 500, maxDelay: 10_000 }
 /** How long a lock outlives a process that was killed. */
 export const LOCK_MS = 3_000
+/** Of the versions of its tags before an entry: a UUID and a comma for each. */
+const VERSION_BYTES = 37
 const AWAY = 'Redis is away: nothing is cached, values are loaded a few at a time'
 
 /** The keys of an entry, and what it is kept for. */
@@ -34,9 +36,14 @@ export class Store {
   readonly #circuit = circuitBreaker(handleAll, { breaker: new ConsecutiveBreaker(FAULTS), halfOpenAfter: new ExponentialBackoff(PROBE_AFTER) })
   readonly #complaint: ReturnType<typeof complaint>
   readonly #onFault: (fault: Fault) => void
+  readonly #maxBytes: number
 
-  /** @param timeoutMs for which a Redis that hangs is waited for */
-  constructor (url: string, timeoutMs: number, log: FastifyBaseLogger, onFault: (fault: Fault) => void) {
+  /**
+   * @param timeoutMs for which a Redis that hangs is waited for
+   * @param maxBytes of a value; what is larger is no entry of ours, and not read
+   */
+  constructor (url: string, { timeoutMs, maxBytes }: { timeoutMs: number, maxBytes: number }, log: FastifyBaseLogger, onFault: (fault: Fault) => void) {
+    this.#maxBytes = maxBytes
     const redis = this.#redis = connectRedis(url, log, AWAY, {
       maxRetriesPerRequest: 0,
       enableOfflineQueue: false,
@@ -63,7 +70,7 @@ export class Store {
 
   async look ({ key, lock, tags, staleFor, life }: Entry): Promise<Seen | undefined> {
     const token = randomUUID()
-    const answer = await this.#run(() => this.#scripts.cacheLook(2 + tags.length, key, lock, ...tags, staleFor, token, LOCK_MS, randomUUID(), life + LOCK_MS))
+    const answer = await this.#run(() => this.#scripts.cacheLook(2 + tags.length, key, lock, ...tags, staleFor, token, LOCK_MS, randomUUID(), life + LOCK_MS, this.#maxBytes + VERSION_BYTES * tags.length + 1))
     if (answer === undefined) return undefined
     const [state, json, versions, bad] = answer
     return { state, json, versions, token, isBad: bad === 1 }

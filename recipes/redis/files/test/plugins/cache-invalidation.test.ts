@@ -50,7 +50,7 @@ t.test('what was read before an invalidation is neither kept nor given to who co
   t.ok(await metric(apps[0], 'cache_faults_total{cache="things",kind="outdated"}') > 0)
 })
 
-t.test('a tag that is none leaves the values uncached, and nothing fails', withRedis, async t => {
+t.test('a tag that is none is overwritten', withRedis, async t => {
   const { url } = await redisServer(t)
   const { caches } = await twoApps(t, url)
   const redis = client(t, url)
@@ -59,7 +59,7 @@ t.test('a tag that is none leaves the values uncached, and nothing fails', withR
   const [tag] = await redis.keys('*:tag:x')
   await redis.del(tag!)
   await redis.lpush(tag!, 'x')
-  t.same(await caches[0].get('a', thing.load, { tags: ['x'] }), { n: 1 })
+  for (let n = 0; n < 2; n++) t.same(await caches[0].get('a', thing.load, { tags: ['x'] }), { n: 1 })
   t.equal(thing.count, 2)
 })
 

@@ -17,6 +17,7 @@ t.test('what is in Redis and no value of the cache is ignored, said and overwrit
   const poisons: [string, (key: string, version: string) => Promise<unknown>][] = [
     ['no entry', async key => await redis.set(key, 'x', 'EX', 60)],
     ['another type', async key => { await redis.del(key); await redis.lpush(key, 'x') }],
+    ['one that is far too large', async (key, version) => await redis.set(key, `${version}\n{"n":1,"v":"${'x'.repeat(300_000)}"}`, 'EX', 60)],
     ['no JSON', async (key, version) => await redis.set(key, `${version}\n{"n":`, 'EX', 60)],
     ['another shape', async (key, version) => await redis.set(key, `${version}\n{"n":"1"}`, 'EX', 60)],
     ['more than the shape', async (key, version) => await redis.set(key, `${version}\n{"n":1,"__proto__":{"admin":true}}`, 'EX', 60)],

@@ -23,6 +23,8 @@ export class Repository extends PostgresJobRepository {
   readonly #pool: pg.Pool
   /** Is told that there is room for another job of a name. */
   readonly #freed: (name: string) => void
+  /** What went wrong when a job was last looked for, by its queue. */
+  readonly #troubles = new Map<string, string>()
   #isClosed = false
 
   constructor (pool: pg.Pool, freed: (name: string) => void) {
@@ -32,13 +34,26 @@ export class Repository extends PostgresJobRepository {
     this.held = createHeld(pool)
   }
 
+  /** Why jobs of a queue can't be fetched now. */
+  get trouble (): string | undefined {
+    const [found] = this.#troubles
+    return found && `${found[0]}: ${found[1]}`
+  }
+
   /** The pool connects when it has to; what went wrong here, agenda would leave to nobody. */
   override async connect (): Promise<void> {}
 
   override async getNextJobToRun (name: string): Promise<JobParameters | undefined> {
     if (this.#isClosed) return undefined
     const lock = randomUUID()
-    const row = await this.#lockNext(name, lock)
+    let row: Row | undefined
+    try {
+      row = await this.#lockNext(name, lock)
+      this.#troubles.delete(name)
+    } catch (error) {
+      this.#troubles.set(name, (error as Error).message)
+      throw error
+    }
     if (row === undefined) return undefined
     const { id, failCount, repeatInterval, repeatTimezone, attempts, retries, ...rest } = row
     const job = this.held.add({ id, name, lock, attempts, retries, failures: failCount ?? 0 })
@@ -62,7 +77,7 @@ export class Repository extends PostgresJobRepository {
     for (let tries = 1; ; tries++) {
       try {
         const { rows } = await this.#pool.query<Row>(`
-          UPDATE agenda_jobs SET locked_at = now(), last_run_at = now(), last_modified_by = $2, attempts = attempts + 1 WHERE id = (
+          UPDATE agenda_jobs SET locked_at = now(), last_run_at = now(), last_modified_by = $2, attempts = least(attempts, 2147483646) + 1 WHERE id = (
             SELECT id FROM agenda_jobs one WHERE name = $1 AND next_run_at <= now() AND locked_at IS NULL AND NOT disabled AND
               (policy NOT IN ('singleton', 'stately', 'key_strict_fifo') OR NOT EXISTS (
                 SELECT 1 FROM agenda_jobs other WHERE other.policy IN ('singleton', 'stately', 'key_strict_fifo') AND other.name = one.name AND other.key = one.key AND

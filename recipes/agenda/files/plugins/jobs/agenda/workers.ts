@@ -42,7 +42,13 @@ export function createWorkers ({ databaseUrl, prisma, log, jobs, run }: Pick<Bac
   const queues = [...jobs.keys()]
   let listener: Listener | undefined
   let rounds: Rounds | undefined
-  agenda.on('error', error => log.debug({ err: error }, 'agenda had trouble'))
+  let told: string | undefined
+  agenda.on('error', error => {
+    // It comes again with each look.
+    const { trouble } = repository
+    log[trouble === undefined || trouble === told ? 'debug' : 'warn']({ err: error }, 'agenda had trouble')
+    told = trouble
+  })
 
   for (const job of jobs.values()) {
     agenda.define(job.name, async (fetched: AgendaJob) => await attempt(job, fetched), {
@@ -98,7 +104,7 @@ export function createWorkers ({ databaseUrl, prisma, log, jobs, run }: Pick<Bac
       rounds = createRounds({ pool, held: repository.held, log, freed: name => bell.ring(name) })
     },
     ring: name => bell.ring(name),
-    problem: () => rounds?.problem(),
+    problem: () => rounds?.problem() ?? repository.trouble,
     stop: () => {
       repository.stop()
       void agenda.stop(false).catch(() => {})
