@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { buildImage, toolsOf } from '../helpers/dockerfile.ts'
 import { newPrivateKey } from '../helpers/keys.ts'
-import { alone, answers, call, freePort } from '../helpers/process.ts'
+import { alone, answers, besides, call, freePort } from '../helpers/process.ts'
 import { plainDatabase } from '../prisma/project.ts'
 
 const server = process.env.TEST_DATABASE_URL ?? ''
@@ -28,7 +28,7 @@ t.test('the image', { skip: server === '' && 'TEST_DATABASE_URL is not set' }, a
     const [file = '', ...args] = command
     const identity = process.getuid?.() === 0 ? { uid, gid } : {}
     const { PATH } = toolsOf(image.bin)
-    const environment = { PATH: String(PATH), HOME: '/nowhere', ...image.env, DATABASE_URL, ...env }
+    const environment = { PATH: String(PATH), HOME: '/nowhere', ...image.env, DATABASE_URL, ...besides, ...env }
     const child = spawn(...alone(file, args, environment), { cwd: image.folder, stdio: ['ignore', 'pipe', 'pipe'], ...identity })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { output += String(chunk) })

@@ -3,7 +3,7 @@ import { firstProduct } from '../helpers/first-product.ts'
 import { issuerKey, startSecureIssuer, withOpenssl } from '../helpers/issuer.ts'
 import { until } from '../helpers/until.ts'
 import { newPrivateKey } from '../helpers/keys.ts'
-import { answers, call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
+import { answers, besides, call, copyOfCheckout, freePort, run, startService } from '../helpers/process.ts'
 import { plainDatabase, rows } from '../prisma/project.ts'
 
 const server = process.env.TEST_DATABASE_URL ?? ''
@@ -51,7 +51,7 @@ t.test('production starts on a database without migrations, and is not ready unt
   const folder = copyOfCheckout(t)
   const DATABASE_URL = await plainDatabase(t, server)
   const JWT_PRIVATE_KEY = newPrivateKey()
-  const env = { NODE_ENV: 'production', HOST: '127.0.0.1', DATABASE_URL, JWT_PRIVATE_KEY, METRICS_TOKEN: 'a-token-for-metrics' }
+  const env = { NODE_ENV: 'production', HOST: '127.0.0.1', DATABASE_URL, JWT_PRIVATE_KEY, METRICS_TOKEN: 'a-token-for-metrics', ...besides }
 
   const service = await startService(t, folder, env, 503)
   t.same((await call(`${service.url}/health/ready`)).body, { status: 'unavailable' })
@@ -70,7 +70,7 @@ t.test('production takes the tokens of another issuer by https', options.skip ? 
   const folder = copyOfCheckout(t)
   const key = issuerKey('one')
   const { settings } = await startSecureIssuer(t, key)
-  const env = { NODE_ENV: 'production', HOST: '127.0.0.1', DATABASE_URL: await plainDatabase(t, server), ...settings }
+  const env = { NODE_ENV: 'production', HOST: '127.0.0.1', DATABASE_URL: await plainDatabase(t, server), ...settings, ...besides }
   t.equal((await run(folder, 'npm', ['run', 'db:migrate'], env)).code, 0)
   const { url } = await startService(t, folder, env)
   const ask = async (method: string, body?: object) => await call(`${url}/users/me`, { token: key.sign(), method, body })

@@ -15,6 +15,11 @@ const TOLD = 4_000
 /** A busy machine is no reason to refuse a test's requests. */
 const PATIENT = { OVERLOAD_LOOP_DELAY_MS: '0', OVERLOAD_POOL_WAIT_MS: '0' }
 
+/** What a service of production needs beside its database and its secrets. */
+export const besides: Record<string, string> = {
+  // recipes: production
+}
+
 /**
  * A copy of the checkout, with nothing that was made in it but the Prisma client; node_modules is shared.
  * @param options.fresh without the client, too: as a clone
