@@ -5,6 +5,11 @@ const CONFIRM_MS = 5_000
 /** What a server that answered did with a message: it is on a queue at least, or none was bound for it. */
 export type Confirmation = 'queued' | 'unroutable'
 
+/** What is not sent, since the client can't put it on the wire: other than its headers it may be. */
+export class NotEncodedError extends Error {
+  override name = 'NotEncodedError'
+}
+
 /** Publishes on a channel, and waits for what the server says. */
 export class ConfirmedPublisher {
   readonly #channel: ConfirmChannel
@@ -19,7 +24,7 @@ export class ConfirmedPublisher {
 
   /**
    * Resolves when the server has the message on disk.
-   * @throws Error when it has not said so in time (it may have it), refuses it, or the channel is gone
+   * @throws NotEncodedError, or Error when it has not said so in time (it may have it), refuses it, or the channel is gone
    */
   async publish (exchange: string, key: string, body: Buffer, options: Options.Publish): Promise<Confirmation> {
     const mark = String(++this.#last)
@@ -30,12 +35,21 @@ export class ConfirmedPublisher {
       this.#channel.close().catch(() => {})
     }, CONFIRM_MS)
     try {
-      this.#channel.publish(exchange, key, body, { ...options, mandatory: true, headers: { ...options.headers as object, 'keel-publish': mark } }, error => error === null ? resolve() : reject(error ?? new Error('RabbitMQ has refused the message')))
+      this.#send(exchange, key, body, { ...options, mandatory: true, headers: { ...options.headers as object, 'keel-publish': mark } }, error => error === null ? resolve() : reject(error ?? new Error('RabbitMQ has refused the message')))
       await confirmed
       return this.#returned.has(mark) ? 'unroutable' : 'queued'
     } finally {
       clearTimeout(timer)
       this.#returned.delete(mark)
+    }
+  }
+
+  /** What is thrown here, of a channel that is open, is about the properties: nothing was sent. */
+  #send (...message: Parameters<ConfirmChannel['publish']>): void {
+    try {
+      this.#channel.publish(...message)
+    } catch (error) {
+      throw new NotEncodedError((error as Error).message, { cause: error })
     }
   }
 }

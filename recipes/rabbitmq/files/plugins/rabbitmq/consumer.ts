@@ -3,9 +3,9 @@ import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { delayAfter, type MessageConsumer } from '../inbox/definition.ts'
 import type { Inbox, Outcome } from '../inbox/index.ts'
-import { ConfirmedPublisher } from './confirmed.ts'
+import { ConfirmedPublisher, NotEncodedError } from './confirmed.ts'
 import type { RabbitLink } from './link.ts'
-import { attemptOf, attributesOf, copyOf } from './properties.ts'
+import { attemptOf, attributesOf, bareCopyOf, copyOf } from './properties.ts'
 import { declareQueues, queueNames, type QueueNames } from './queues.ts'
 
 /** Where the messages of a consumer come from. */
@@ -90,9 +90,9 @@ export class RabbitConsumer {
   /** Puts a copy on another queue of ours; the message itself is settled after that. */
   async #move (publisher: ConfirmedPublisher, message: ConsumeMessage, queue: string, attempts: number, more?: Record<string, string>): Promise<void> {
     const confirmation = await publisher.publish('', queue, message.content, copyOf(message, attempts, more)).catch(async (error: unknown) => {
-      if (!(error instanceof RangeError)) throw error
-      // With what is added its headers are larger than a frame.
-      return await publisher.publish('', queue, message.content, copyOf({ ...message, properties: { ...message.properties, headers: {} } }, attempts, { ...more, 'dead-headers': 'too large' }))
+      if (!(error instanceof NotEncodedError)) throw error
+      // With what is added its headers are larger than a frame, or the client reads what it can't write.
+      return await publisher.publish('', queue, message.content, bareCopyOf(message, attempts, { ...more, 'dead-headers': textOf(error.message) }))
     })
     if (confirmation === 'unroutable') throw new Error(`The queue ${queue} is not there`)
   }
@@ -102,6 +102,10 @@ export class RabbitConsumer {
   }
 
   #reasons ({ fields: { exchange, routingKey } }: ConsumeMessage, attempt: number, reason: string): Record<string, string> {
-    return { 'dead-reason': reason.slice(0, REASON_LENGTH).toWellFormed(), 'dead-queue': this.#names.main, 'dead-exchange': exchange, 'dead-key': routingKey, 'dead-attempts': String(attempt), 'dead-time': new Date().toISOString() }
+    return { 'dead-reason': textOf(reason), 'dead-queue': this.#names.main, 'dead-exchange': exchange, 'dead-key': routingKey, 'dead-attempts': String(attempt), 'dead-time': new Date().toISOString() }
   }
+}
+
+function textOf (reason: string): string {
+  return reason.slice(0, REASON_LENGTH).toWellFormed()
 }

@@ -5,6 +5,9 @@ import type { CloudEvent } from '../inbox/cloud-event.ts'
 const PREFIXES = ['cloudEvents:', 'cloudEvents_'] as const
 const ATTEMPTS = 'keel-attempts'
 const MAX_ATTEMPTS = 10_000
+/** What says which message it is. */
+const NAMES = ['id', 'source', 'type', 'time'].flatMap(name => PREFIXES.map(prefix => `${prefix}${name}`))
+const MAX_NAME = 1024
 
 /** A CloudEvent in binary mode, persistent; in the properties of AMQP as well, where other clients look. */
 export function toProperties ({ traceparent, ...event }: CloudEvent): Options.Publish {
@@ -47,6 +50,16 @@ export function copyOf ({ properties }: ConsumeMessage, attempts: number, more: 
   // What the server put there is about another queue; a text of the sender may be none of ours.
   const given = Object.fromEntries(Object.entries(headers).filter(([name]) => !/^(?:x-|dead-|keel-)/.test(name)))
   return { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId, persistent: true, headers: { ...given, ...more, [ATTEMPTS]: attempts } }
+}
+
+/** A copy that can be sent whatever its sender gave it: of its headers it has what says which message it is, where that is short. */
+export function bareCopyOf ({ properties, ...message }: ConsumeMessage, attempts: number, more: Record<string, string>): Options.Publish {
+  const headers = Object.fromEntries(NAMES.flatMap(name => {
+    const text = textOf(properties.headers?.[name])
+    return text === undefined || text.length > MAX_NAME ? [] : [[name, text]]
+  }))
+  // The client reads times that it can't write, too.
+  return copyOf({ ...message, properties: { ...properties, headers, timestamp: undefined } }, attempts, more)
 }
 
 /** Canonical texts of what AMQP may have as a number, a boolean or a timestamp. */

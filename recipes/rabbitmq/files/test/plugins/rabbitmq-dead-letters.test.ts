@@ -26,7 +26,22 @@ t.test('one whose headers leave no room for the reason is a dead letter without 
   const { send, dead, client } = await consuming(t)
   await send('nonsense', 'large', { headers: { much: 'x'.repeat(65_350) } })
   await until(async () => await client.count(dead) === 1)
-  t.match((await client.drain(dead))[0]!.properties.headers, { 'dead-headers': 'too large', 'dead-reason': /not JSON/, much: undefined })
+  t.match((await client.drain(dead))[0]!.properties.headers, { 'cloudEvents:id': 'large', 'dead-headers': /exceeds/, 'dead-reason': /not JSON/, much: undefined })
+})
+
+t.test('one whose headers can be read and not written is tried again, then a dead letter, under its id', withRabbit, async t => {
+  const ids: string[] = []
+  const { send, effects, dead, client } = await consuming(t, async ({ payload, id }) => {
+    if (payload.n !== 1) return
+    ids.push(id)
+    throw new Error('not today')
+  })
+  // On the wire it is a table with a field "!", which the client takes for one of its own marks.
+  await send({ n: 1 }, 'odd', { headers: { nested: { a: { '!': 'object', value: { '!': 'weird', value: 'x' } } } } })
+  await send({ n: 2 })
+  await until(async () => await client.count(dead) === 1 && (await effects()).length > 0)
+  t.same(ids, ['odd', 'odd', 'odd'])
+  t.match((await client.drain(dead))[0]!.properties.headers, { 'cloudEvents:id': 'odd', 'dead-reason': 'Error: not today', nested: undefined })
 })
 
 t.test('one that fails is tried again, then a dead letter; from there it can be sent again', withRabbit, async t => {
