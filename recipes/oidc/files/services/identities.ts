@@ -25,6 +25,9 @@ const ATTEMPTS = 3
  * @throws DomainError EMAIL_NOT_VERIFIED, ACCOUNT_EXISTS, SIGN_IN_FAILED, TOO_BUSY
  */
 export async function accountOf (prisma: PrismaClient, profile: Profile, policy: IdentityPolicy, signal: AbortSignal): Promise<{ userId: string }> {
+  const { subject } = profile
+  // An empty one would be that of everybody of whom the issuer says no more.
+  if (subject === '' || subject.length > MAX_SUBJECT || !isStorable(subject)) throw new DomainError('SIGN_IN_FAILED', 'The issuer names people in a way that cannot be stored.')
   for (let attempt = 1; ; attempt++) {
     try {
       return await found(prisma, profile) ?? await admitted(prisma, profile, policy, signal)
@@ -42,7 +45,6 @@ async function found (prisma: PrismaClient, { issuer, subject }: Profile): Promi
 async function admitted (prisma: PrismaClient, profile: Profile, { linksByEmail }: IdentityPolicy, signal: AbortSignal): Promise<{ userId: string }> {
   const { issuer, subject } = profile
   const email = addressOf(profile)
-  if (subject.length > MAX_SUBJECT || !isStorable(subject)) throw new DomainError('SIGN_IN_FAILED', 'The issuer names people in a way that cannot be stored.')
   const user = await prisma.user.findUnique({ where: { email }, select: { id: true, identities: { where: { issuer }, select: { subject: true } } } })
   // One whose address was theirs before at the same issuer is somebody else.
   if (user !== null && (!linksByEmail || user.identities.length > 0)) throw new DomainError('ACCOUNT_EXISTS', 'Another account has this e-mail address.')
@@ -60,10 +62,15 @@ async function admitted (prisma: PrismaClient, profile: Profile, { linksByEmail 
 }
 
 function addressOf ({ email = '', isEmailVerified }: Profile): string {
-  if (!isEmailVerified || email.length > MAX_EMAIL || !EMAIL.test(email) || !isStorable(email)) {
+  if (!isEmailVerified || email.length > MAX_EMAIL || !EMAIL.test(email) || !isStorable(email) || isFolded(email)) {
     throw new DomainError('EMAIL_NOT_VERIFIED', 'The issuer does not vouch for an e-mail address.')
   }
   return normalizeEmail(email)
+}
+
+/** Whether our spelling makes ASCII of what is none (of the Kelvin sign a k): that is the address of another mailbox, whose account is not theirs. */
+function isFolded (email: string): boolean {
+  return [...email].some(character => /[^\0-\x7f]/.test(character) && /[\0-\x7f]/.test(normalizeEmail(character)))
 }
 
 /** A line that has something in it, as names of accounts are. */

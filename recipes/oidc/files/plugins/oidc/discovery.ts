@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { allowInsecureRequests, discovery, type Configuration, type ServerMetadata } from 'openid-client'
+import { allowInsecureRequests, customFetch, discovery, type Configuration, type ServerMetadata } from 'openid-client'
+import { boundedFetch } from './bounded-fetch.ts'
 import { failureOf, OidcError } from './failure.ts'
 
 export interface DiscoveryOptions { issuer: string, clientId: string, timeoutMs: number, log: FastifyBaseLogger }
@@ -41,7 +42,7 @@ export class Discovery {
     const { issuer, clientId, timeoutMs, log } = this.#options
     this.#askedAt = performance.now()
     try {
-      const configuration = await discovery(new URL(issuer), clientId, undefined, undefined, { timeout: timeoutMs / 1000, execute: transportOf(issuer) })
+      const configuration = await discovery(new URL(issuer), clientId, undefined, undefined, { timeout: timeoutMs / 1000, execute: transportOf(issuer), [customFetch]: boundedFetch })
       this.#failure = undefined
       this.#found = configuration.serverMetadata()
       return this.#found

@@ -23,6 +23,8 @@ const UNREACHED = new Set(['OAUTH_TIMEOUT', 'OAUTH_ABORT'])
 export function failureOf (error: unknown): OidcError {
   if (error instanceof OidcError) return error
   const { message, code = '', cause } = error as Error & { code?: string }
+  // What our fetch has thrown.
+  if (cause instanceof OidcError) return cause
   if (error instanceof AuthorizationResponseError) {
     const reason = error.error === 'access_denied' ? 'denied' : AWAY.has(error.error) ? 'unavailable' : 'failed'
     return new OidcError(reason, `The issuer answered ${error.error}`, error)
@@ -34,7 +36,7 @@ export function failureOf (error: unknown): OidcError {
   return new OidcError(isAway ? 'unavailable' : 'failed', message, error)
 }
 
-/** fetch says no more of a connection that failed than this. */
+/** fetch says no more of a connection that failed, or ended within an answer, than this. */
 function isUnreached (error: unknown): boolean {
-  return (error instanceof TypeError && error.message === 'fetch failed') || (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError'))
+  return (error instanceof TypeError && /^(?:fetch failed|terminated)$/.test(error.message)) || (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError'))
 }

@@ -4,6 +4,7 @@ import {
   authorizationCodeGrant, buildAuthorizationUrl, calculatePKCECodeChallenge, ClientSecretBasic, ClientSecretPost, Configuration, customFetch,
   enableNonRepudiationChecks, fetchUserInfo, None, type ClientAuth, type ServerMetadata
 } from 'openid-client'
+import { boundedFetch } from './bounded-fetch.ts'
 import { Discovery, transportOf } from './discovery.ts'
 import { failureOf, OidcError } from './failure.ts'
 
@@ -56,9 +57,7 @@ async function oidc (fastify: FastifyInstance) {
     const created = new Configuration(metadata, clientId ?? '', undefined, authentication(metadata, secret))
     for (const extend of [enableNonRepudiationChecks, ...transportOf(metadata.issuer)]) extend(created)
     created.timeout = timeoutMs / 1000
-    created[customFetch] = async (url, { signal: limit, ...options }) => {
-      return await fetch(url, { ...options, redirect: 'error', signal: AbortSignal.any([limit, signal].filter(one => one !== undefined)) } as RequestInit)
-    }
+    created[customFetch] = async (url, options) => await boundedFetch(url, options, signal)
     return created
   }
 
@@ -82,8 +81,10 @@ async function oidc (fastify: FastifyInstance) {
         const tokens = await authorizationCodeGrant(settings, url, { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: codeVerifier, idTokenExpected: true })
         const claims = tokens.claims()
         if (claims === undefined) throw new OidcError('failed', 'The issuer sent no ID token.')
-        const asks = claims.email === undefined && settings.serverMetadata().userinfo_endpoint !== undefined
-        return profileOf({ ...asks ? await fetchUserInfo(settings, tokens.access_token, claims.sub) : {}, ...claims })
+        if (claims.email !== undefined || settings.serverMetadata().userinfo_endpoint === undefined) return profileOf(claims)
+        const info = await fetchUserInfo(settings, tokens.access_token, claims.sub)
+        // Whether an address is verified is for the answer to say that has it.
+        return profileOf({ ...info, ...claims, email_verified: info.email_verified })
       } catch (error) {
         throw failureOf(error)
       }

@@ -1,6 +1,7 @@
 // Whose account a sign-in gets, and what the issuer has to say for it.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
+import { accountOf as accountOfProfile } from '../../services/identities.ts'
 import { buildApp } from '../helpers/app.ts'
 import { signIn, startOidcIssuer } from '../helpers/oidc-issuer.ts'
 import { signInService } from '../helpers/oidc-sign-in.ts'
@@ -33,6 +34,27 @@ t.test('without a verified address there is no account', async t => {
   t.ok(await accountOf(person({ email_verified: 'true' }).name), 'some issuers say it as a text')
 })
 
+t.test('that an address is verified counts where the address is', async t => {
+  const email = `${randomUUID()}@example.com`
+  const other = await startOidcIssuer(t, {
+    config: {
+      conformIdTokenClaims: false,
+      findAccount: (_ctx, id) => ({ accountId: id, claims: async use => ({ sub: id, ...use === 'id_token' ? { email_verified: true } : { email, email_verified: id === 'verified' } }) })
+    }
+  })
+  const app = await buildApp(t, other.settings)
+  t.same((await signIn(app, 'other')).values, { error: 'EMAIL_NOT_VERIFIED' })
+  t.ok((await signIn(app, 'verified')).values.code)
+})
+
+t.test('a subject that cannot be stored, or is everybody\'s, has no account', async t => {
+  // The provider of the tests has none of these.
+  for (const subject of ['a\0b', '\ud800', 'x'.repeat(256), '']) {
+    const profile = { issuer: issuer.url, subject, email: `${randomUUID()}@example.com`, isEmailVerified: true, name: 'Ada' }
+    await t.rejects(accountOfProfile(app.prisma, profile, { linksByEmail: false }, new AbortController().signal), { code: 'SIGN_IN_FAILED' }, JSON.stringify(subject.slice(0, 3)))
+  }
+})
+
 t.test('names are made fit', async t => {
   for (const [claims, expected] of [
     [{ name: undefined, preferred_username: 'ada' }, 'ada'], [{ name: '' }, /^[0-9a-f-]{36}$/], [{ name: ' a\0b\nc ' }, 'a b c'], [{ name: 'x'.repeat(500) }, 'x'.repeat(100)], [{ name: '𝒜'.repeat(90) }, '𝒜'.repeat(50)], [{ name: 5 }, /^[0-9a-f-]{36}$/]
@@ -58,6 +80,17 @@ t.test('where accounts are linked, whoever registered the address before loses i
   t.equal((await accountOf(name, linking)).id, squatter.id)
   // The address is given to somebody else at the issuer.
   t.same((await signIn(linking, person({ email: squatter.email }).name)).values, { error: 'ACCOUNT_EXISTS' })
+})
+
+t.test('an address that has the spelling of another by our making alone is not that one', async t => {
+  const linking = await buildApp(t, { ...issuer.settings, OIDC_LINK_ACCOUNTS: 'verified-email' })
+  const { id, password } = await withPassword(app)
+  const { email } = await app.prisma.user.update({ where: { id }, data: { email: `kate-${randomUUID()}@example.com` } })
+  // The Kelvin sign, a mailbox of its own where mail is in UTF-8; our one spelling of it is k.
+  const { name } = person({ email: email.replace('k', '\u212a') })
+  t.same((await signIn(linking, name)).values, { error: 'EMAIL_NOT_VERIFIED' })
+  t.equal((await app.inject({ method: 'POST', url: '/auth/login', payload: { email, password } })).statusCode, 200)
+  t.ok((await signIn(app, person({ email: `ÄDA-${email}` }).name)).values.code, 'other letters are as ever')
 })
 
 t.test('an issuer that puts the address into the ID token is not asked again', async t => {

@@ -1,5 +1,7 @@
 // An issuer that is away, silent or another than it should be.
 import { randomUUID } from 'node:crypto'
+import { createServer, type ServerResponse } from 'node:http'
+import { createServer as createMute } from 'node:net'
 import t from 'tap'
 import { buildApp } from '../helpers/app.ts'
 import { buildLogged } from '../helpers/log.ts'
@@ -47,10 +49,39 @@ t.test('an issuer that does not answer does not hold a request for long', async 
   const back = await atIssuer(browser, await begin(app, browser), 'ada')
   const { port } = new URL(silent.url)
   await silent.stop()
-  const { createServer } = await import('node:net')
-  const mute = createServer(() => {}).listen(Number(port), '127.0.0.1')
+  const mute = createMute(() => {}).listen(Number(port), '127.0.0.1')
   t.teardown(() => mute.close())
   t.match(landing(await browser.visit(app, back)).values, { error: 'ISSUER_UNAVAILABLE' })
+})
+
+t.test('an answer that has no end is given up: one that is too large, and one that drips', async t => {
+  const endless = await startOidcIssuer(t)
+  const app = await buildApp(t, { ...endless.settings, HTTP_TIMEOUT_MS: 2_000 })
+  endless.people.ada = { email: `${randomUUID()}@example.com`, email_verified: true }
+  const chunk = ' '.repeat(64 * 1024)
+  const flood = (response: ServerResponse) => {
+    sent += chunk.length
+    if (!response.destroyed) response.write(chunk, () => setImmediate(flood, response))
+  }
+  const drip = (response: ServerResponse) => {
+    if (!response.destroyed) response.write(' ', () => setTimeout(drip, 100, response))
+  }
+  let sent = 0
+  const answers = async (go: (response: ServerResponse) => void) => {
+    const browser = new Browser()
+    const back = await atIssuer(browser, await begin(app, browser), 'ada')
+    await endless.stop()
+    const server = createServer((_request, response) => go(response.writeHead(200, { 'content-type': 'application/json' })))
+    await new Promise<void>(resolve => server.listen(Number(new URL(endless.url).port), '127.0.0.1', resolve))
+    const { values } = landing(await browser.visit(app, back))
+    server.closeAllConnections()
+    await new Promise(resolve => server.close(resolve))
+    await endless.start()
+    return values
+  }
+  t.same(await answers(flood), { error: 'SIGN_IN_FAILED' })
+  t.ok(sent < 32 * 1024 * 1024, `${sent} bytes were sent`)
+  t.same(await answers(drip), { error: 'ISSUER_UNAVAILABLE' })
 })
 
 t.test('an issuer that says that it is another is none', async t => {
