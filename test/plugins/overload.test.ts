@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Config } from '../../plugins/config/index.ts'
@@ -46,6 +47,9 @@ t.test('who would have to wait for a connection for too long is refused at once,
 
 t.test('before the pool has shown how quick it is, ten for each connection may wait', async t => {
   const app = await oneConnection(t, { OVERLOAD_POOL_WAIT_MS: 60_000 })
+  // What a driver asks first shows something, too: it is looked at each 100 ms.
+  await ask(app)
+  await sleep(300)
   const release = await holdTransaction(app)
   const { all, refused } = await rush(app, 14)
   t.ok(refused() > 0)
