@@ -53,6 +53,9 @@ export const readers: Record<string, Reader> = {
     if (!URL.canParse(value) || !allowed.includes(new URL(value).protocol)) {
       throw new Error(`expected a URL that starts with ${allowed.map(name => `${name}//`).join(' or ')}`)
     }
+    const { protocol, username, password, pathname } = new URL(value)
+    if (!isEncoded(username) || !isEncoded(password)) throw new Error('expected user name and password percent-encoded')
+    if (/^rediss?:$/.test(protocol) && !/^\/?\d*$/.test(pathname)) throw new Error('expected the number of a database, or nothing, behind the host')
     return value
   },
   keysUrl: secureUrl,
@@ -96,6 +99,15 @@ export const readers: Record<string, Reader> = {
     const text = value.replaceAll('\\n', '\n')
     if (readPrivateKeys(text).length === 0) throw new Error('expected a private key in PKCS#8 PEM')
     return text
+  }
+}
+
+function isEncoded (text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
   }
 }
 

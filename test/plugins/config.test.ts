@@ -63,6 +63,7 @@ const bad: [name: string, value: string][] = [
   ['BODY_LIMIT', '11MiB'], ['BODY_LIMIT', '1MB'],
   ['ACCESS_TOKEN_TTL', '15 minutes'], ['REFRESH_TOKEN_TTL', '0s'], ['RATE_LIMIT_WINDOW', '-1s'],
   ['ALLOWED_ORIGINS', '*'], ['ALLOWED_ORIGINS', 'https://a.example/path'], ['ALLOWED_ORIGINS', 'null'], ['ALLOWED_ORIGINS', 'ftp://a.example'],
+  ['REDIS_URL', 'redis://127.0.0.1/notanumber'], ['REDIS_URL', 'redis://user:50%@127.0.0.1'],
   ['TRUST_PROXY', 'true'], ['TRUST_PROXY', '10.0.0.0/33'], ['TRUST_PROXY', '10.0.0'],
   ['DATABASE_URL', 'mysql://db/app'], ['DATABASE_URL', 'localhost:5432'],
   ['JWT_JWKS_URL', 'issuer.example'], ['JWT_JWKS_URL', 'http://issuer.example/jwks'], ['JWT_JWKS_URL', 'http://localhost.evil.example/'], ['JWT_JWKS_URL', 'https://user:secret@issuer.example/'], ['JWT_JWKS_URL', 'file:///etc/passwd'],

@@ -47,6 +47,7 @@ async function oidc (fastify: FastifyInstance) {
   if (issuer === undefined || clientId === undefined || redirect === undefined) return
   const timeoutMs = config.HTTP_TIMEOUT_MS
   const redirectUri = new URL(redirect)
+  if (!redirectUri.pathname.endsWith('/auth/oidc/callback') || redirectUri.search !== '' || redirectUri.hash !== '') throw new Error('OIDC_REDIRECT_URI: expected a URL that ends in /auth/oidc/callback, without a query or a fragment')
   const found = new Discovery({ issuer, clientId, timeoutMs, log })
   // Not awaited: an issuer that is away does not hold the start.
   fastify.addHook('onReady', async () => { found.metadata().catch(() => {}) })

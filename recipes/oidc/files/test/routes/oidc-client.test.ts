@@ -56,3 +56,9 @@ t.test('settings that do not go together stop the start', async t => {
     [{ ...fine, OIDC_ISSUER: 'http://127.0.0.1:3001', NODE_ENV: 'production' }, /OIDC_ISSUER: expected https:\/\/ in production/]
   ] as [Record<string, string>, RegExp][]) t.match(problems(env), problem)
 })
+
+t.test('people come back to the route of the service, and nowhere else', async t => {
+  for (const redirect of ['https://api.example.com/', 'https://api.example.com/auth/oidc/callback?a=1', 'https://api.example.com/auth/oidc/callback#f']) {
+    await t.rejects(buildApp(t, { OIDC_ISSUER: 'https://issuer.example', OIDC_CLIENT_ID: 'keel', OIDC_REDIRECT_URI: redirect }), /OIDC_REDIRECT_URI: expected a URL that ends in \/auth\/oidc\/callback/, redirect)
+  }
+})
