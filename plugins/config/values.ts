@@ -50,12 +50,12 @@ export const readers: Record<string, Reader> = {
   },
   url (value, { protocols }) {
     const allowed = Array.isArray(protocols) ? protocols : []
-    if (!URL.canParse(value) || !allowed.includes(new URL(value).protocol)) {
+    const url = URL.parse(value)
+    if (url === null || !allowed.includes(url.protocol)) {
       throw new Error(`expected a URL that starts with ${allowed.map(name => `${name}//`).join(' or ')}`)
     }
-    const { protocol, username, password, pathname } = new URL(value)
-    if (!isEncoded(username) || !isEncoded(password)) throw new Error('expected user name and password percent-encoded')
-    if (/^rediss?:$/.test(protocol) && !/^\/?\d*$/.test(pathname)) throw new Error('expected the number of a database, or nothing, behind the host')
+    if (!isEncoded(url.username) || !isEncoded(url.password)) throw new Error('expected user name and password percent-encoded')
+    if (/^rediss?:$/.test(url.protocol) && !/^\/?\d*$/.test(url.pathname)) throw new Error('expected the number of a database, or nothing, behind the host')
     return value
   },
   keysUrl: secureUrl,

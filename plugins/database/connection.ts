@@ -47,19 +47,19 @@ export function patienceOf (limits: Record<string, number>, url: string): pg.Cli
  * connection (EPIPE, EHOSTUNREACH, EAI_AGAIN, …) becomes a ConnectionError by name: Prisma's adapter knows four such codes,
  * and passes on all others as they are.
  */
-export function dropDead (pool: pg.Pool): void {
-  heed(pool, 'connect', name)
+export function heedFailures (pool: pg.Pool): void {
+  heed(pool, 'connect', nameFailure)
   pool.on('connect', client => {
     const { connection: { stream } } = client as unknown as { connection: { stream: Socket } }
     client.on('error', () => {})
     heed(client, 'query', error => {
       if (error.message === NO_ANSWER) stream.destroy()
-      name(error)
+      nameFailure(error)
     })
   })
 }
 
-function name (error: Error): void {
+function nameFailure (error: Error): void {
   if ('syscall' in error) error.name = 'ConnectionError'
 }
 

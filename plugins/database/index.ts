@@ -6,7 +6,7 @@ import pg from 'pg'
 import { PrismaClient } from '../../prisma/generated/client.ts'
 import type { EmbeddedDatabase } from '../../prisma/engine/embedded.ts'
 import { within } from '../../server/within.ts'
-import { connectionOf, dropDead, limitsOf, patienceOf } from './connection.ts'
+import { connectionOf, heedFailures, limitsOf, patienceOf } from './connection.ts'
 import { createProbe, databaseChecks, type ProbeQuery } from './probe.ts'
 
 declare module 'fastify' {
@@ -39,7 +39,7 @@ async function database (fastify: FastifyInstance) {
   const limits = embedded ? {} : limitsOf(config)
   const connection = connectionOf(url, limits)
   const pool = new pg.Pool({ ...connection, ...patienceOf(limits, url), max: config.DATABASE_POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, idleTimeoutMillis: IDLE_TIMEOUT_MS })
-  dropDead(pool)
+  heedFailures(pool)
   const adapter = new PrismaPg(pool, { schema, disposeExternalPool: true, onPoolError: error => log.warn({ err: error }, 'an idle database connection failed') })
   const slow = config.DATABASE_SLOW_MS
   const prisma = new PrismaClient({ adapter, log: [{ emit: 'event', level: 'query' }] })

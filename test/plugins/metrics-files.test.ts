@@ -56,6 +56,7 @@ t.test('the dashboards show every metric of the service, each under a name of it
   const names = new Set(shown.flatMap(metricsIn).map(name => name.replace(/_(?:bucket|sum|count)$/, '')))
   const own = app.metrics.registry.getMetricsAsArray().map(({ name }) => name)
   t.ok(own.length > 5)
+  t.ok(own.includes('http_request_duration_seconds'))
   for (const name of own) t.ok(names.has(name), name)
   t.equal(new Set(dashboards.map(({ uid }) => uid)).size, dashboards.length)
 })

@@ -8,6 +8,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { withStores } from '../plugins/jobs/bullmq/admin.ts'
 import type { Store } from '../plugins/jobs/bullmq/redis.ts'
+import { connectionProblem } from '../prisma/migrate.ts'
 import { CommandError, withDatabase } from './database.ts'
 import { setting } from './jobs-schema.ts'
 
@@ -60,7 +61,8 @@ const command = new Command('npm run jobs:board --')
   .action(async ({ port }: { port: number }) => {
     await withDatabase(async databaseUrl => {
       await withStores({ databaseUrl, setting }, async (_sql, store) => await serve(store, port)).catch((error: Error) => {
-        throw error.constructor === Error ? new CommandError(error.message) : error
+        const problem = connectionProblem(error, databaseUrl) ?? (error.constructor === Error ? error.message : undefined)
+        throw problem === undefined ? error : new CommandError(problem, { cause: error })
       })
     })
   })

@@ -1,7 +1,7 @@
 // Bull Board.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { request } from 'node:http'
+import { request, type IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
@@ -57,7 +57,7 @@ t.test('it changes nothing', async t => {
 
 t.test('a name of another site that leads here is not answered', async t => {
   const { url } = await startBoard(t)
-  const response = await new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
     request(`${url}/api/queues`, { headers: { host: 'evil.example' } }, resolve).on('error', reject).end()
   })
   t.equal(response.statusCode, 421)
@@ -80,6 +80,9 @@ t.test('what is wrong is said in words', async t => {
   t.match(await board(['--port', 'x']), { code: 1, output: /Expected a port/ })
   t.match(await board(['--port', '70000']), { code: 1, output: /Expected a port/ })
   t.match(await board([], { JOBS_REDIS_URL: `redis://127.0.0.1:${await freePort()}` }), { code: 1, output: /^Can't reach Redis at 127\.0\.0\.1:\d+\.\n$/ })
+  const missing = new URL(DATABASE_URL)
+  missing.pathname = '/keel_no_such_database'
+  t.match(await board([], { DATABASE_URL: missing.href }), { code: 1, output: /^.*keel_no_such_database.* does not exist.*\n$/ })
   const { url } = await startBoard(t)
   t.match(await board(['--port', new URL(url).port]), { code: 1, output: /^Port \d+ is taken: --port names another\.\n$/ })
 })
