@@ -8,7 +8,7 @@ import t from 'tap'
 import { asConnection, prefixOf } from '../../plugins/jobs/bullmq/redis.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
 import { inRedis } from '../helpers/job-store.ts'
-import { deadJobs, storedJobs } from '../helpers/jobs.ts'
+import { deadJobs, storedJobs, withJobs } from '../helpers/jobs.ts'
 import { redisServer, withRedis } from '../helpers/redis.ts'
 import { until } from '../helpers/until.ts'
 import { loggingWorker, newQueue, Numbered, worker } from '../helpers/workers.ts'
@@ -134,6 +134,57 @@ t.test('policies are kept by the table, in the transaction that sends', async t 
   await until(() => begun.includes('stately 2'))
   await until(async () => (await rowsOf(app, exclusive)).length === 0)
   t.ok(await app.jobs.send(exclusive, { n: 4 }))
+})
+
+t.test('an id that was sent to a queue with a policy stays known when its job has ended, and holds up no other', async t => {
+  const name = newQueue()
+  const { app, runs } = await worker(t, name, { policy: 'key_strict_fifo' })
+  const id = randomUUID()
+  t.equal(await app.jobs.send(name, { n: 1 }, { singletonKey: 'a', id }), id)
+  await until(async () => (await rowsOf(app, name))[0]?.state === 'sent')
+  t.equal(await app.jobs.send(name, { n: 2 }, { singletonKey: 'a', id }), null)
+  await app.jobs.send(name, { n: 3 }, { singletonKey: 'a' })
+  await until(async () => runs.length === 2 && (await rowsOf(app, name)).length === 1)
+  t.same(runs.map(({ payload }) => payload.n), [1, 3])
+})
+
+t.test('a dead job whose id was sent to a queue with a policy takes its place again when it is retried', async t => {
+  const name = newQueue()
+  let isFit = false
+  const { app, runs } = await worker(t, name, { policy: 'exclusive', retry: { limit: 0 }, handler: async () => { if (!isFit) throw new Error('not well') } })
+  const id = randomUUID()
+  await app.jobs.send(name, { n: 1 }, { id })
+  await until(async () => (await deadJobs(app, name)).length === 1 && (await rowsOf(app, name))[0]?.state === 'sent')
+  isFit = true
+  await withJobs(app, async admin => { t.match(await admin.retry([id]), [{ done: `is back on ${name}` }]) })
+  await until(() => runs.length === 2)
+  await until(async () => (await rowsOf(app, name))[0]?.state === 'sent')
+  t.same((await rowsOf(app, name)).map(({ slot }) => slot), [null])
+})
+
+t.test('an id is forgotten after a week, with its job that is done, and not while its job is dead', async t => {
+  const name = newQueue()
+  const { app, runs } = await worker(t, name, { retry: { limit: 0 }, handler: async ({ payload }) => { if (payload.n === 2) throw new Error('two') } })
+  const [done, dead] = [randomUUID(), randomUUID()]
+  await app.jobs.send(name, { n: 1 }, { id: done })
+  await app.jobs.send(name, { n: 2 }, { id: dead })
+  await until(async () => (await deadJobs(app, name)).length === 1 && (await storedJobs(app, name)).length === 2)
+  await until(async () => (await rowsOf(app, name)).every(({ state }) => state === 'sent'))
+  await app.prisma.outgoingJob.updateMany({ where: { queue: name }, data: { touchedAt: new Date(Date.now() - 8 * 86_400_000) } })
+  await until(async () => (await rowsOf(app, name)).every(({ id }) => id === dead))
+  t.equal(await app.jobs.send(name, { n: 2 }, { id: dead }), null)
+  t.equal(await app.jobs.send(name, { n: 1 }, { id: done }), done)
+  await until(() => runs.length === 3)
+  t.same(runs.map(({ payload }) => payload.n).sort(), [1, 1, 2])
+})
+
+t.test('what BullMQ does not take is not put into the table, where it would hold up all that follows', async t => {
+  const { app } = await worker(t, newQueue(), {}, { ROLE: 'web' })
+  const row = { id: randomUUID(), queue: 'one', data: {}, attempts: 1, state: 'waiting', start: 'now' }
+  for (const bad of [{ queue: '' }, { queue: 'one:two' }, { attempts: 0 }, { start: 'infinity' }, { state: 'sending' }]) {
+    const { id, queue, data, attempts, state, start } = { ...row, ...bad }
+    await t.rejects(app.prisma.$executeRaw`INSERT INTO outgoing_jobs (id, queue, data, attempts, state, start_after) VALUES (${id}::uuid, ${queue}, ${data}::jsonb, ${attempts}, ${state}, ${start}::timestamptz)`, { message: /outgoing_jobs_\w+_check/ }, JSON.stringify(bad))
+  }
 })
 
 t.test('what has ended unheard is not waited for, and what was lost with Redis is handed on again', withRedis, async t => {

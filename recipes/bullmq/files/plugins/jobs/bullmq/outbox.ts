@@ -1,6 +1,6 @@
 // The table of the jobs that were sent and are not in Redis yet. Those of a queue with a policy stay until they have
-// ended: that is how the policy is kept, in the transaction that sends. Those whose id the sender chose stay for a week:
-// that is how an id is sent once. A row is `waiting` for its turn, `handed` to Redis, begun there (`running`), `sent` and
+// ended: that is how the policy is kept, in the transaction that sends. Those whose id the sender chose stay for a week,
+// and as long as BullMQ knows them: that is how an id is sent once. A row is `waiting` for its turn, `handed` to Redis, begun there (`running`), `sent` and
 // only known by its id, `cancelled`, or `held` while it is taken back.
 import type { Envelope } from '../envelope.ts'
 import type { Job, SendOptions } from '../types.ts'
@@ -11,15 +11,15 @@ export type Sql = <Row>(text: string, ...values: unknown[]) => Promise<Row[]>
 /** A job on its way. Its delay counts from when it was sent, as BullMQ has it. */
 export interface Outgoing { id: string, queue: string, data: unknown, priority: number, attempts: number, delayMs: number, createdAt: Date, isKept: boolean }
 
-/** How long an id that the sender chose is known: as long as BullMQ keeps what is done. */
+/** How long an id that the sender chose is known at least. */
 const KNOWN_SECONDS = 7 * 86_400
 /** What is in Redis is looked after there when nothing was heard of it for so long. */
 const QUIET_SECONDS = 10
 /** One relay at a time: the order of a key, and that one runs at a time, are what it has seen. */
 const LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('jobs in ' || current_schema(), 0)) AS locked"
 
-/** What a job takes up by the policy of its queue. */
-export interface Place { slot: string | null, turn: string | null, isOrdered: boolean }
+/** What a job takes up by the policy of its queue, and whether it stays known by its id when it has ended. */
+export interface Place { slot: string | null, turn: string | null, isOrdered: boolean, isNamed?: boolean }
 
 function placeOf ({ name, policy }: Pick<Job, 'name' | 'policy'>, key = ''): Place {
   const waits = policy === 'short' || policy === 'stately'
@@ -42,7 +42,7 @@ export async function put (sql: Sql, job: Pick<Job, 'name' | 'policy' | 'retry'>
     INSERT INTO outgoing_jobs (id, queue, data, priority, attempts, slot, turn, is_ordered, is_kept, start_after)
     VALUES ($1::uuid, $2, $3::jsonb, $4::int, $5::int, $6, $7, $8, $9, COALESCE($10::timestamptz, now() + $11::float8 * interval '1 millisecond'))
     ON CONFLICT DO NOTHING RETURNING id`,
-  envelope.id, job.name, JSON.stringify(hasPlace ? { ...envelope, place } : envelope), priority, job.retry.limit + 1, slot, turn, isOrdered, hasPlace || id !== undefined, at, delayMs)
+  envelope.id, job.name, JSON.stringify(hasPlace ? { ...envelope, place: { ...place, isNamed: id !== undefined } } : envelope), priority, job.retry.limit + 1, slot, turn, isOrdered, hasPlace || id !== undefined, at, delayMs)
   return rows.length === 1
 }
 
@@ -74,9 +74,12 @@ export async function begun (sql: Sql, id: string): Promise<void> {
   await sql("UPDATE outgoing_jobs SET state = 'running', touched_at = now(), slot = CASE WHEN slot LIKE '%,\"waits\"]' THEN NULL ELSE slot END WHERE id = $1::uuid AND state IN ('waiting', 'handed')", id)
 }
 
-/** Notes that a job has ended, done or dead. */
+/** Notes that a job has ended, done or dead: there is room again. */
 export async function ended (sql: Sql, id: string): Promise<void> {
-  await sql("DELETE FROM outgoing_jobs WHERE id = $1::uuid AND state IN ('waiting', 'handed', 'running')", id)
+  await sql(`
+    WITH one AS (SELECT id, COALESCE((data #>> '{place,isNamed}')::boolean, false) AS is_named FROM outgoing_jobs WHERE id = $1::uuid AND state IN ('waiting', 'handed', 'running') FOR UPDATE),
+      known AS (UPDATE outgoing_jobs SET state = 'sent', slot = NULL, turn = NULL, touched_at = now() WHERE id IN (SELECT id FROM one WHERE is_named))
+    DELETE FROM outgoing_jobs WHERE id IN (SELECT id FROM one WHERE NOT is_named)`, id)
 }
 
 /** Those that are in Redis and were not heard of for a while. */
@@ -92,7 +95,15 @@ export async function again (sql: Sql, id: string): Promise<void> {
   await sql("UPDATE outgoing_jobs SET state = 'waiting' WHERE id = $1::uuid AND state IN ('handed', 'running')", id)
 }
 
-/** Forgets what was sent, or cancelled, long ago. */
-export async function forget (sql: Sql): Promise<void> {
-  await sql("DELETE FROM outgoing_jobs WHERE state IN ('sent', 'cancelled') AND touched_at < now() - $1::float8 * interval '1 second'", KNOWN_SECONDS)
+/** Those that were sent, or cancelled, long ago and were not asked for since. */
+export async function old (sql: Sql, limit: number): Promise<{ id: string, queue: string }[]> {
+  return await sql(`
+    UPDATE outgoing_jobs SET touched_at = now() WHERE id IN (
+      SELECT id FROM outgoing_jobs WHERE state IN ('sent', 'cancelled') AND touched_at < now() - $1::float8 * interval '1 second' ORDER BY touched_at LIMIT $2)
+    RETURNING id::text, queue`, KNOWN_SECONDS, limit)
+}
+
+/** Forgets ids. */
+export async function forget (sql: Sql, ids: string[]): Promise<void> {
+  await sql("DELETE FROM outgoing_jobs WHERE id = ANY($1::uuid[]) AND state IN ('sent', 'cancelled')", ids)
 }

@@ -83,7 +83,21 @@ export function createRelay ({ prisma, databaseUrl, store, log }: RelayOptions):
       if (state === 'completed' || state === 'failed') await outbox.ended(sql, id)
       if (state === 'unknown') await outbox.again(sql, id)
     }
-    await outbox.forget(sql)
+    while (await forget(sql) === BATCH && !closing.signal.aborted);
+  }
+
+  /** Forgets ids of long ago. Not those of dead jobs that are still there: BullMQ would take no second one of the id, and say nothing. */
+  async function forget (sql: outbox.Sql): Promise<number> {
+    const old = await outbox.old(sql, BATCH)
+    const gone = await Promise.all(old.map(async ({ id, queue }) => {
+      const job = await store.queue(queue).getJob(id)
+      const isDone = await job?.isCompleted()
+      // BullMQ forgets what is done only when another one ends.
+      if (isDone === true) await job?.remove()
+      return job === undefined || isDone === true ? [id] : []
+    }))
+    await outbox.forget(sql, gone.flat())
+    return old.length
   }
 
   return {

@@ -19,7 +19,7 @@ export async function takeBack (sql: Sql, store: Store, job: BullJob, queue: str
     await sql(`
       INSERT INTO outgoing_jobs (id, queue, data, priority, attempts, slot, turn, is_ordered, is_kept, start_after, created_at, state)
       VALUES ($1::uuid, $2, $3::jsonb, $4::int, $5::int, $6, $7, $8, true, $9::timestamptz, $10::timestamptz, 'held')
-      ON CONFLICT (id) DO UPDATE SET state = 'held', slot = excluded.slot, start_after = excluded.start_after`,
+      ON CONFLICT (id) DO UPDATE SET state = 'held', slot = excluded.slot, turn = excluded.turn, start_after = excluded.start_after`,
     id, queue, JSON.stringify(data), priorityOf(priority), attempts, state === 'cancelled' ? null : slot, turn, isOrdered, startAfter, new Date(timestamp).toISOString())
   } catch (error) {
     if ((error as { code?: string }).code === TAKEN) return false
