@@ -9,13 +9,11 @@ import { normalizeEmail } from './users.ts'
 /** Whom an issuer says that it is. A subject is never given to another (OpenID Connect Core, 2); an e-mail address may be. */
 export interface Profile { issuer: string, subject: string, email: string | undefined, isEmailVerified: boolean, name: string | undefined }
 
-/** `linksByEmail`: an account that has the verified e-mail address becomes theirs. */
-export interface IdentityPolicy { linksByEmail: boolean }
+/** `linksByEmail`: an account that has the verified e-mail address becomes theirs. `isAddress`: whether an account may have it. */
+export interface IdentityPolicy { linksByEmail: boolean, isAddress: (email: string) => boolean }
 
-const MAX_EMAIL = 254
 const MAX_NAME = 100
 const MAX_SUBJECT = 255
-const EMAIL = /^[^@\s]+@[^@\s]+$/
 const ATTEMPTS = 3
 
 /**
@@ -42,9 +40,12 @@ async function found (prisma: PrismaClient, { issuer, subject }: Profile): Promi
   return await prisma.identity.findUnique({ where: { issuer_subject: { issuer, subject } }, select: { userId: true } })
 }
 
-async function admitted (prisma: PrismaClient, profile: Profile, { linksByEmail }: IdentityPolicy, signal: AbortSignal): Promise<{ userId: string }> {
+async function admitted (prisma: PrismaClient, profile: Profile, { linksByEmail, isAddress }: IdentityPolicy, signal: AbortSignal): Promise<{ userId: string }> {
   const { issuer, subject } = profile
-  const email = addressOf(profile)
+  if (profile.email === undefined || !profile.isEmailVerified || !isAddress(profile.email)) {
+    throw new DomainError('EMAIL_NOT_VERIFIED', 'The issuer does not vouch for an e-mail address that an account may have.')
+  }
+  const email = normalizeEmail(profile.email)
   const user = await prisma.user.findUnique({ where: { email }, select: { id: true, identities: { where: { issuer }, select: { subject: true } } } })
   // One whose address was theirs before at the same issuer is somebody else.
   if (user !== null && (!linksByEmail || user.identities.length > 0)) throw new DomainError('ACCOUNT_EXISTS', 'Another account has this e-mail address.')
@@ -59,18 +60,6 @@ async function admitted (prisma: PrismaClient, profile: Profile, { linksByEmail 
     await revokeTokens(tx, { userId: user.id })
     return await tx.identity.create({ data: { issuer, subject, userId: user.id }, select: { userId: true } })
   })
-}
-
-function addressOf ({ email = '', isEmailVerified }: Profile): string {
-  if (!isEmailVerified || email.length > MAX_EMAIL || !EMAIL.test(email) || !isStorable(email) || isFolded(email)) {
-    throw new DomainError('EMAIL_NOT_VERIFIED', 'The issuer does not vouch for an e-mail address.')
-  }
-  return normalizeEmail(email)
-}
-
-/** Whether our spelling makes ASCII of what is none (of the Kelvin sign a k): that is the address of another mailbox, whose account is not theirs. */
-function isFolded (email: string): boolean {
-  return [...email].some(character => /[^\0-\x7f]/.test(character) && /[\0-\x7f]/.test(normalizeEmail(character)))
 }
 
 /** A line that has something in it, as names of accounts are. */

@@ -24,7 +24,7 @@ t.test('several at once of somebody new make one account', async t => {
 })
 
 t.test('without a verified address there is no account', async t => {
-  for (const claims of [{ email_verified: false }, { email_verified: undefined }, { email_verified: 'false' }, { email_verified: 1 }, { email: undefined }, { email: 'no address' }, { email: `${'x'.repeat(250)}@example.com` }, { email: 'a\0b@example.com' }]) {
+  for (const claims of [{ email_verified: false }, { email_verified: undefined }, { email_verified: 'false' }, { email_verified: 1 }, { email: undefined }, { email: 'no address' }, { email: `${'x'.repeat(250)}@example.com` }, { email: 'a\0b@example.com' }, { email: 'käthe@example.com' }, { email: 'ada@exämple.com' }]) {
     const { name } = person(claims)
     const users = await app.prisma.user.count()
     t.same((await signIn(app, name)).values, { error: 'EMAIL_NOT_VERIFIED' }, JSON.stringify(claims))
@@ -51,7 +51,7 @@ t.test('a subject that cannot be stored, or is everybody\'s, has no account', as
   // The provider of the tests has none of these.
   for (const subject of ['a\0b', '\ud800', 'x'.repeat(256), '']) {
     const profile = { issuer: issuer.url, subject, email: `${randomUUID()}@example.com`, isEmailVerified: true, name: 'Ada' }
-    await t.rejects(accountOfProfile(app.prisma, profile, { linksByEmail: false }, new AbortController().signal), { code: 'SIGN_IN_FAILED' }, JSON.stringify(subject.slice(0, 3)))
+    await t.rejects(accountOfProfile(app.prisma, profile, { linksByEmail: false, isAddress: () => true }, new AbortController().signal), { code: 'SIGN_IN_FAILED' }, JSON.stringify(subject.slice(0, 3)))
   }
 })
 
@@ -90,7 +90,6 @@ t.test('an address that has the spelling of another by our making alone is not t
   const { name } = person({ email: email.replace('k', '\u212a') })
   t.same((await signIn(linking, name)).values, { error: 'EMAIL_NOT_VERIFIED' })
   t.equal((await app.inject({ method: 'POST', url: '/auth/login', payload: { email, password } })).statusCode, 200)
-  t.ok((await signIn(app, person({ email: `ÄDA-${email}` }).name)).values.code, 'other letters are as ever')
 })
 
 t.test('an issuer that puts the address into the ID token is not asked again', async t => {

@@ -5,7 +5,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { scopesOf } from '../../../services/scopes.ts'
 import { SIGN_IN_MS, beginSignIn, exchangeCode, finishSignIn } from '../../../services/sign-in.ts'
-import { noContent, problem, ref } from '../../schemas.ts'
+import { Email, noContent, problem, ref } from '../../schemas.ts'
 import { TokenPair } from '../schemas.ts'
 import { returnUrl } from './return-to.ts'
 import { SignInCode, callbackQuery, loginQuery, redirectHeader } from './schemas.ts'
@@ -60,7 +60,9 @@ const oidc: FastifyPluginAsyncTypebox = async fastify => {
     // A HEAD has no page to go to, and is not to spend what a GET is to have.
     const browser = request.method === 'HEAD' ? undefined : browserOf(request)
     const search = new URL(request.url, issuer.redirectUri).search
-    const url = await finishSignIn(prisma, issuer, { search, browser, signal: request.deadline.signal, log: request.log }, { linksByEmail: config.OIDC_LINK_ACCOUNTS === 'verified-email' })
+    // As with a registration; among other things no two addresses become one by their case.
+    const policy = { linksByEmail: config.OIDC_LINK_ACCOUNTS === 'verified-email', isAddress: request.compileValidationSchema(Email) }
+    const url = await finishSignIn(prisma, issuer, { search, browser, signal: request.deadline.signal, log: request.log }, policy)
     if (url.hash.startsWith('#error=')) logins.publish({ outcome: 'refused' })
     return reply.header('cache-control', 'no-store').redirect(url.href)
   })
