@@ -6,3 +6,4 @@ import { clientTypes } from './client-types.ts'
 const root = join(import.meta.dirname, '..')
 
 writeFileSync(join(root, 'client/schema.d.ts'), await clientTypes(readFileSync(join(root, 'openapi.json'), 'utf8')))
+process.stdout.write('client/schema.d.ts is written\n')

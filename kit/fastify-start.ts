@@ -13,7 +13,7 @@ export const port = config.PORT
 export const options = true
 /** plugins/shutdown.ts ends it before; a little longer, so that closing the database fits in. */
 export const closeGraceDelay = config.SHUTDOWN_DELAY_MS + config.SHUTDOWN_GRACE_MS + 5_000
-export const ignoreWatch = exactly('.data', '.tap', 'coverage', 'test', 'bench', 'client', 'docs', 'prisma/generated', 'prisma/migrations', config.DATA_DIR)
+export const ignoreWatch = exactly('.data', '.tap', 'coverage', 'test', 'bench', 'client', 'docs', 'prisma/generated', 'prisma/migrations', 'sbom.cdx.json', config.DATA_DIR)
 
 /**
  * Folders for fastify-cli, which makes one pattern of them that it looks for anywhere in a path: bare names

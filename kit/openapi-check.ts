@@ -21,7 +21,7 @@ export function checkContract (folder: string, release: boolean): { lines: strin
     return { lines: ['this is the first release: openapi.released.json is made'], code: 0 }
   }
   const [before, after] = [released, current].map(file => JSON.parse(readFileSync(file, 'utf8')) as Versioned) as [Versioned, Versioned]
-  const versions = `${before.info.version} → ${after.info.version}`
+  const versions = before.info.version === after.info.version ? before.info.version : `${before.info.version} → ${after.info.version}`
   const changes = compareDocuments(before, after)
   const lines = changes.map(({ breaking, at, what }) => `${breaking ? 'BREAKING' : 'info'}: ${at}: ${what}`)
   const breaking = changes.filter(change => change.breaking).length

@@ -21,6 +21,11 @@ await import(runner)
 function summary (): string {
   const failed = new Map(resultFiles().map(file => [file.replace(/\.tap$/, ''), failuresOf(readFileSync(join(results, file), 'utf8'))]))
   for (const { fullname, diag } of tap.lists.fail) {
+    // tap names a file whose time is up, and that alone, in the details.
+    if (diag?.expired !== undefined) {
+      failed.get(diag.expired)?.push('the file itself: it took longer than a file may (--timeout)')
+      continue
+    }
     const [, file] = fullname.split(' > ')
     if (file !== undefined && (failed.get(file) ?? []).length === 0) failed.set(file, [`the file itself, outside its tests: exit code ${diag?.exitCode ?? '-'}, signal ${diag?.signal ?? '-'}`])
   }

@@ -32,13 +32,16 @@ function changing (action: 'add' | 'remove', description: string): Command {
     .option('--force', 'also in a tree with changes that are not committed')
     .option('--json', 'as JSON, for programs')
     .action(async (name: string, { dryRun = false, json, force = false }: Options) => await reporting(json, async () => {
-      const [{ packagesAdded, planAdd, planRemove }, { carryOut }, { lock, unfinished }] = await Promise.all([import('../recipes/plan.ts'), import('../recipes/carry-out.ts'), import('../recipes/lock.ts')])
+      const [{ packagesAdded, planAdd, planRemove }, { carryOut, writtenWith }, { lock, unfinished }] = await Promise.all([import('../recipes/plan.ts'), import('../recipes/carry-out.ts'), import('../recipes/lock.ts')])
       const makePlan = () => (action === 'add' ? planAdd : planRemove)(root, name)
-      const report = (plan: Plan) => {
-        const { tree, ...rest } = plan
-        process.stdout.write(json ? jsonText({ ...rest, dryRun }) : textOf(plan, dryRun))
+      const report = ({ tree, ...plan }: Plan, written: string[]) => {
+        const said = { ...plan, written, dryRun }
+        process.stdout.write(json ? jsonText(said) : textOf(said))
       }
-      if (dryRun) return report(makePlan())
+      if (dryRun) {
+        const plan = makePlan()
+        return report(plan, writtenWith(plan))
+      }
       const killed = unfinished(root)
       if (!force) await refuseDirty(killed)
       const release = lock(root, { action, name })
@@ -46,8 +49,9 @@ function changing (action: 'add' | 'remove', description: string): Command {
         const found = makePlan()
         // Of one that was killed the files may be there, and neither packages nor what is generated.
         const plan = found.isDone && killed !== undefined && force ? { ...found, isDone: false, packages: packagesAdded(root, name) } : found
+        const written = writtenWith(plan)
         if (!plan.isDone) await carryOut(root, plan, text => process.stderr.write(`${text}\n`))
-        report(plan)
+        report(plan, written)
       } finally {
         release()
       }
@@ -80,10 +84,10 @@ async function reporting (json: boolean | undefined, run: () => Promise<void>): 
   }
 }
 
-function textOf ({ action, name, isDone, files, edits, packages, next, left }: Plan, dryRun: boolean): string {
+function textOf ({ action, name, isDone, files, edits, packages, written, next, left, dryRun }: Omit<Plan, 'tree'> & { written: string[], dryRun: boolean }): string {
   if (isDone) return `${name} is ${action === 'add' ? 'there already' : 'not there'}: nothing to do.\n`
   const verb = { add: 'Added', remove: 'Removed' }[action]
   const block = (title: string, lines: string[]) => lines.length === 0 ? '' : `${title}\n${lines.map(line => `  ${line}\n`).join('')}`
   return (dryRun ? `Would ${action} ${name}:\n` : `${verb} ${name}:\n`) +
-    block('files', files) + block('edits', edits) + block('packages', packages) + block('left, to be seen to by hand', left) + block('next', next)
+    block('files', files) + block('edits', edits) + block('packages', packages) + block('written with them', written) + block('left, to be seen to by hand', left) + block('next', next)
 }

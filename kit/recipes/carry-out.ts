@@ -1,4 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { isOf } from './concerns.ts'
+import { LEDGER } from './ledger.ts'
 import type { Plan } from './plan.ts'
 import { RecipeError } from './recipe.ts'
 
@@ -6,6 +8,13 @@ import { RecipeError } from './recipe.ts'
 export const GENERATED = ['.env.example', 'README.md', 'openapi.json', 'asyncapi.json', 'client/schema.d.ts']
 const GENERATORS = ['config:docs', 'openapi', 'client']
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
+
+/** What is written with the files and edits of a plan that is not made yet: npm's files, the ledger, what is generated. */
+export function writtenWith ({ isDone, tree, packages, edits }: Plan): string[] {
+  if (isDone) return []
+  const own = tree.changed().filter(path => isOf(path, ['package.json', LEDGER]))
+  return [...own, ...packages.length > 0 ? ['package-lock.json'] : [], ...GENERATED.filter(path => tree.has(path) && !edits.includes(path))]
+}
 
 /**
  * Makes the changes of a plan: the files, npm's part, what is generated. When one fails, or at Ctrl-C, the tree is

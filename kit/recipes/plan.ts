@@ -56,7 +56,7 @@ export function planAdd (root: string, name: string): Plan {
   for (const edit of ownEdits(recipe.edits, absent)) {
     const place = placeOf(root, tree, edit.file)
     tree.write(place, edited(tree.read(place), edit))
-    plan.edits.push(nameOf(edit))
+    plan.edits.push(nameOf({ ...edit, file: place }))
   }
   plan.edits = [...new Set(plan.edits)]
   const { text: others, taken } = withoutDependencies(packagesText(tree), recipe.replaces.dependencies)
@@ -105,7 +105,7 @@ export function planRemove (root: string, name: string): Plan {
     const without = restored(found, edit)
     if (without !== undefined) {
       tree.write(place, without)
-      plan.edits.push(nameOf(edit))
+      if (!isOf(place, [storedAt(name, '')])) plan.edits.push(nameOf({ ...edit, file: place }))
     } else plan.left.push(byHand(edit))
   }
   plan.edits = [...new Set(plan.edits)]

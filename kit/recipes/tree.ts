@@ -44,6 +44,11 @@ export class Tree {
     if (this.has(from)) this.#modes.set(to, statSync(join(this.#root, from)).mode)
   }
 
+  /** The paths of what is changed so far. */
+  changed (): string[] {
+    return [...this.#changes].filter(([path, text]) => this.#stored(path) !== text).map(([path]) => path).sort()
+  }
+
   /**
    * Makes the changes. What it gives takes them back.
    * @throws RecipeError when one can't be made: then none is

@@ -5,11 +5,11 @@ import { failuresOf } from '../../kit/failures.ts'
 import { copyOfCheckout, run } from '../helpers/process.ts'
 
 /** Runs tap on a test file as `npm test` does, in a copy of the checkout. */
-async function runTest (t: Test, source: string) {
+async function runTest (t: Test, source: string, ...options: string[]) {
   const folder = copyOfCheckout(t)
   mkdirSync(join(folder, 'test'))
   writeFileSync(join(folder, 'test/some.test.ts'), `import t from 'tap'\n${source}`)
-  return await run(folder, 'node_modules/.bin/node', ['kit/test-run.ts', '--disable-coverage', '--reporter=tap'])
+  return await run(folder, 'node_modules/.bin/node', ['kit/test-run.ts', '--disable-coverage', '--reporter=tap', ...options])
 }
 
 t.test('a run that failed ends with what failed, by file and name', async (t) => {
@@ -37,6 +37,12 @@ t.test('a file that fails though each of its tests passed is named, too', async 
 t.test('a file that dies outside its tests is named with what it died of', async (t) => {
   const { output } = await runTest(t, "await t.test('fine', async t => { t.ok(true) })\nthrow new Error('Plugin did not start in time')")
   t.match(output, /\nWhat failed:\n {2}test\/some\.test\.ts\n {4}- Plugin did not start in time\n$/)
+})
+
+t.test('a file that does not end is named with what was going on', async (t) => {
+  const { code, output } = await runTest(t, "t.test('too long', async () => { await new Promise(resolve => setTimeout(resolve, 600_000)) })", '--timeout=3')
+  t.equal(code, 1)
+  t.match(output, /\nWhat failed:\n {2}test\/some\.test\.ts\n {4}- too long › timeout!\n {4}- the file itself: it took longer than a file may \(--timeout\)\n$/)
 })
 
 t.test('a run that passed says nothing more', async (t) => {
