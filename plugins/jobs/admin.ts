@@ -48,6 +48,20 @@ export interface JobAdmin {
 /** Why nothing became of a job. */
 export interface Problem { problem: string }
 
+/** Of a job that the policy of its queue keeps out. */
+export const NO_ROOM: Problem = { problem: 'there is no room for it on its queue' }
+
+/** Writes what is to be the only one of its kind. @returns false when another is there already, as PostgreSQL says it (unique_violation) */
+export async function unlessTaken (write: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await write()
+    return true
+  } catch (error) {
+    if ((error as { code?: string }).code === '23505') return false
+    throw error
+  }
+}
+
 /** Does something with each of some jobs, once. */
 export async function each<Row> (ids: string[], find: (id: string) => Promise<Row | undefined>, act: (row: Row) => Promise<string | Problem>): Promise<Outcome[]> {
   const outcomes: Outcome[] = []

@@ -13,7 +13,7 @@ export interface SendOptions {
   priority?: number
   /** What the queue's policy counts by; only for queues that have one. */
   singletonKey?: string
-  /** A UUID; a job that has it already is not sent again. */
+  /** A UUID; a job that has it already is not sent again. Of one job alone: some drivers know ids whatever the queue. */
   id?: string
 }
 

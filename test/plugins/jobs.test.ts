@@ -144,6 +144,27 @@ t.test('a dead job that is retried begins anew, under its id, with all its attem
   t.same(runs.map(({ id, attempt }) => [id, attempt]), [[id, 1], [id, 2], [id, 1]])
 })
 
+t.test('a dead or cancelled job for which the policy of its queue has no room any more is left alone, and comes back when there is', async t => {
+  const name = newQueue()
+  const { app } = await worker(t, name, { policy: 'exclusive', retry: { limit: 0 }, handler: async ({ payload: { n } }) => { if (n === 1) throw new Error('never') } })
+  const dead = await app.jobs.send(name, { n: 1 }) ?? ''
+  await until(async () => (await deadJobs(app, name)).length === 1)
+  const cancelled = await app.jobs.send(name, { n: 2 }, { startAfter: 60_000 }) ?? ''
+  await withJobs(app, async admin => {
+    t.match(await admin.retry([dead]), [{ problem: /no room/ }])
+    t.match(await admin.cancel([cancelled]), [{ done: 'is cancelled' }])
+  })
+  const last = await app.jobs.send(name, { n: 3 }, { startAfter: 60_000 }) ?? ''
+  await withJobs(app, async admin => {
+    t.match(await admin.retry([dead, cancelled]), [{ problem: /no room/ }, { problem: /no room/ }])
+    await admin.cancel([last])
+    t.match(await admin.retry([cancelled]), [{ done: `is back on ${name}` }])
+    t.match(await admin.retry([dead]), [{ problem: /no room/ }])
+    await admin.cancel([cancelled])
+    t.match(await admin.retry([dead]), [{ done: `is back on ${name}` }])
+  })
+})
+
 t.test('a payload that no longer fits after a deploy is dead at once, with what is wrong', async (t) => {
   const name = newQueue()
   const before = await buildApp(t, { ROLE: 'web' }, fastify => fastify.jobs.define({ name, payload: Type.Object({ old: Type.String() }), handler: async () => {} }))

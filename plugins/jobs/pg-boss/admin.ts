@@ -1,7 +1,7 @@
 // What an operator does with jobs, on the database alone: beside a running service or without one.
 import type pg from 'pg'
 import { PgBoss } from 'pg-boss'
-import { each, knownQueue, type JobAdmin, type Problem } from '../admin.ts'
+import { each, knownQueue, NO_ROOM, unlessTaken, type JobAdmin, type Problem } from '../admin.ts'
 import { withClient } from '../client.ts'
 import { listJobs } from './list.ts'
 import { jobsSchema, jobsSchemaState, queryOf } from './schema.ts'
@@ -52,7 +52,8 @@ function jobAdmin (client: pg.Client, boss: PgBoss, schema: string): JobAdmin {
       // One that could not be moved before waits as failed.
       if (state === 'failed') await boss.retry(name, id)
       if (state === 'cancelled') await boss.resume(name, id)
-      return await boss.redrive(name, { ids: [id] }) === 1 ? `is back on ${source}` : { problem: `is ${state}` }
+      if (await boss.redrive(name, { ids: [id] }) === 1) return `is back on ${source}`
+      return ['created', 'failed', 'cancelled'].includes(state) ? NO_ROOM : { problem: `is ${state}` }
     }
     if (state === 'retry') {
       await boss.update(name, undefined, { id, startAfter: '0 seconds' })
@@ -88,7 +89,11 @@ function jobAdmin (client: pg.Client, boss: PgBoss, schema: string): JobAdmin {
       return await listJobs(client, schema, query)
     },
     drop,
-    retry: ids => each(ids, find, retryOne),
+    retry: ids => each(ids, find, async row => {
+      let answer: string | Problem = NO_ROOM
+      await unlessTaken(async () => { answer = await retryOne(row) })
+      return answer
+    }),
     cancel: ids => each(ids, find, cancelOne),
     dead: async queue => {
       knownQueue(queue, await queues())

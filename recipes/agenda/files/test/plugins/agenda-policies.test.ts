@@ -34,19 +34,6 @@ t.test('policies', async t => {
     t.ok(await app.jobs.send(queues.exclusive, { n: 4 }))
   })
 
-  await t.test('a dead job for which there is no room any more is left alone', async t => {
-    const name = newQueue()
-    const { app } = await worker(t, name, { policy: 'exclusive', retry: { limit: 0 }, handler: async ({ payload: { n } }) => { if (n === 1) throw new Error('never') } })
-    const id = await app.jobs.send(name, { n: 1 }) ?? ''
-    await until(async () => (await deadJobs(app, name)).length === 1)
-    const second = await app.jobs.send(name, { n: 2 }, { startAfter: 60_000 }) ?? ''
-    await withJobs(app, async admin => {
-      t.match(await admin.retry([id]), [{ problem: /no room/ }])
-      await admin.cancel([second])
-      t.match(await admin.retry([id]), [{ done: `is back on ${name}` }])
-    })
-  })
-
   await t.test('however many workers there are, one of a key runs at a time, and other keys beside it', async t => {
     const name = newQueue()
     const running = new Map<string, number>()

@@ -5,7 +5,9 @@ import { Queue } from 'bullmq'
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { handed, next } from '../../plugins/jobs/bullmq/outbox.ts'
 import { asConnection, prefixOf } from '../../plugins/jobs/bullmq/redis.ts'
+import { sqlOf } from '../../plugins/jobs/bullmq/relay.ts'
 import { bearer, buildApp, newProduct, registered } from '../helpers/app.ts'
 import { inRedis } from '../helpers/job-store.ts'
 import { deadJobs, storedJobs, withJobs } from '../helpers/jobs.ts'
@@ -160,6 +162,28 @@ t.test('a dead job whose id was sent to a queue with a policy takes its place ag
   await until(() => runs.length === 2)
   await until(async () => (await rowsOf(app, name))[0]?.state === 'sent')
   t.same((await rowsOf(app, name)).map(({ slot }) => slot), [null])
+})
+
+t.test('a job that is cancelled while it is handed on is taken back from Redis', async t => {
+  const name = newQueue()
+  const { app: web } = await worker(t, name, {}, { ROLE: 'web' })
+  const id = await web.jobs.send(name, { n: 1 }) ?? ''
+  const cancelled = await web.prisma.$transaction(async tx => {
+    // As the relay does it.
+    const sql = sqlOf(tx)
+    const jobs = (await next(sql, 1_000)).filter(job => job.queue === name)
+    const answer = withJobs(web, async admin => await admin.cancel([id]))
+    await sleep(500)
+    await inRedis(web, name, async (queue, store) => {
+      await store.note([name])
+      for (const { id, data } of jobs) await queue.add(name, data, { jobId: id })
+    })
+    await handed(sql, jobs)
+    return { answer }
+  })
+  t.match(await cancelled.answer, [{ done: 'is cancelled' }])
+  t.equal(await inRedis(web, name, async queue => await queue.getJob(id)), undefined)
+  t.match(await storedJobs(web, name), [{ id, state: 'cancelled' }])
 })
 
 t.test('an id is forgotten after a week, with its job that is done, and not while its job is dead', async t => {

@@ -1,9 +1,9 @@
 // What an operator does with jobs, on the database alone: beside a running service or without one.
-import { each, knownQueue, type JobAdmin, type Problem } from '../admin.ts'
+import { each, knownQueue, NO_ROOM, unlessTaken, type JobAdmin, type Problem } from '../admin.ts'
 import { withClient } from '../client.ts'
 import { listJobs, STATE } from './list.ts'
 import type { Sql } from './sending.ts'
-import { CHANNEL, scheduleOf, TAKEN } from './settings.ts'
+import { CHANNEL, scheduleOf } from './settings.ts'
 
 interface Row { id: string, queue: string, state: string }
 
@@ -39,16 +39,14 @@ function jobAdmin (sql: Sql): JobAdmin {
   async function retryOne ({ id, queue, state }: Row): Promise<string | Problem> {
     if (!['retry', 'dead', 'cancelled'].includes(state)) return { problem: `is ${state}` }
     const isBegun = state === 'retry'
-    try {
+    const isThere = await unlessTaken(async () => {
       // A job that is had back begins anew, behind those that were sent meanwhile.
       await sql(isBegun
         ? 'UPDATE agenda_jobs SET next_run_at = now() WHERE id = $1::uuid AND locked_at IS NULL AND next_run_at IS NOT NULL'
         : `UPDATE agenda_jobs SET disabled = false, next_run_at = CASE WHEN attempts = 0 THEN next_run_at ELSE now() END, attempts = 0, fail_count = 0, fail_reason = NULL,
             position = nextval(pg_get_serial_sequence('agenda_jobs', 'position')) WHERE id = $1::uuid AND (disabled OR next_run_at IS NULL)`, id)
-    } catch (error) {
-      if ((error as { code?: string }).code === TAKEN) return { problem: 'there is no room for it on its queue' }
-      throw error
-    }
+    })
+    if (!isThere) return NO_ROOM
     await sql(`SELECT pg_notify('${CHANNEL}', current_schema())`)
     return isBegun ? `is due now on ${queue}` : `is back on ${queue}`
   }

@@ -1,7 +1,7 @@
 // What an operator does with jobs: what is in Redis, and what is not there yet or was taken back to the table.
 import type { Job as BullJob } from 'bullmq'
 import type { FastifyBaseLogger } from 'fastify'
-import { each, knownQueue, type JobAdmin, type Problem } from '../admin.ts'
+import { each, knownQueue, NO_ROOM, type JobAdmin, type Problem } from '../admin.ts'
 import { withClient } from '../client.ts'
 import type { AdminOptions } from '../driver.ts'
 import { readEnvelope } from '../envelope.ts'
@@ -10,7 +10,7 @@ import { listJobs, STATE, stateOf } from './list.ts'
 import type { Sql } from './outbox.ts'
 import { openStore, ready, type Store } from './redis.ts'
 import { SCHEDULES } from './settings.ts'
-import { takeBack } from './take-back.ts'
+import { cancelWaiting, putBack, takeBack } from './take-back.ts'
 
 const CONNECT_TIMEOUT_MS = 15_000
 const DEFAULT_URL = 'redis://127.0.0.1:6379'
@@ -79,18 +79,21 @@ function jobAdmin (sql: Sql, store: Store): JobAdmin {
       if (await job.isDelayed()) await job.promote()
       return `is due now on ${queue}`
     }
-    if (state === 'dead' && job !== undefined) return await takeBack(sql, store, job, queue, 'waiting') ? `is back on ${queue}` : { problem: 'there is no room for it on its queue' }
+    if (state === 'dead' && job !== undefined) return await takeBack(sql, store, job, queue, 'waiting') === 'no room' ? NO_ROOM : `is back on ${queue}`
     if (state !== 'cancelled') return { problem: `is ${state}` }
-    await sql("UPDATE outgoing_jobs SET state = 'waiting', position = nextval(pg_get_serial_sequence('outgoing_jobs', 'position')) WHERE id = $1::uuid", id)
-    await sql("SELECT pg_notify('outgoing_jobs', current_schema())")
-    return `is back on ${queue}`
+    return await putBack(sql, id) ? `is back on ${queue}` : NO_ROOM
   }
 
   async function cancelOne ({ id, queue, state, job }: Row): Promise<string | Problem> {
     if (!['created', 'retry', 'active', 'dead'].includes(state)) return { problem: `is ${state}` }
-    if (job === undefined) await sql("UPDATE outgoing_jobs SET state = 'cancelled', slot = NULL, touched_at = now() WHERE id = $1::uuid AND state = 'waiting'", id)
-    else await takeBack(sql, store, job, queue, 'cancelled')
-    return state === 'active' ? 'is cancelled; where it runs its signal fires within seconds' : 'is cancelled'
+    if (job !== undefined) {
+      const taken = await takeBack(sql, store, job, queue, 'cancelled')
+      return taken !== 'no room' && taken.wasRunning ? 'is cancelled; where it runs its signal fires within seconds' : 'is cancelled'
+    }
+    if (await cancelWaiting(sql, id)) return 'is cancelled'
+    // It has gone to Redis meanwhile.
+    const moved = await find(id)
+    return moved === undefined ? { problem: 'has ended' } : await cancelOne(moved)
   }
 
   async function drop (queue: string): Promise<number> {

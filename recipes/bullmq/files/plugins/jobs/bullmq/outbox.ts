@@ -51,7 +51,7 @@ export async function lock (sql: Sql): Promise<boolean> {
   return (await sql<{ locked: boolean }>(LOCK))[0]?.locked === true
 }
 
-/** The jobs that may go to Redis, in the order in which they were sent. */
+/** The jobs that may go to Redis, in the order in which they were sent; locked, so that none of them is cancelled on its way. */
 export async function next (sql: Sql, limit: number): Promise<Outgoing[]> {
   return await sql<Outgoing>(`
     SELECT id::text, queue, data, priority, attempts, created_at AS "createdAt", is_kept AS "isKept",
@@ -59,7 +59,7 @@ export async function next (sql: Sql, limit: number): Promise<Outgoing[]> {
     FROM outgoing_jobs one WHERE state = 'waiting' AND (turn IS NULL OR (is_ordered OR start_after <= now()) AND NOT EXISTS (
       SELECT 1 FROM outgoing_jobs other WHERE other.turn = one.turn AND
         (other.state IN ('handed', 'running') OR other.state = 'waiting' AND other.position < one.position AND (one.is_ordered OR other.start_after <= now()))))
-    ORDER BY position LIMIT $1`, limit)
+    ORDER BY position LIMIT $1 FOR UPDATE`, limit)
 }
 
 /** Notes that jobs are in Redis. */

@@ -31,6 +31,8 @@ export function createRelay ({ prisma, databaseUrl, store, log }: RelayOptions):
   let bell = Promise.withResolvers<void>()
   let problem: string | undefined
   let running: Promise<void> | undefined
+  /** How many jobs are handed on at a time: fewer, once they were too many, or too large, for the time that there is. */
+  let size = BATCH
   let lookedAfter = performance.now()
   let listener: { close: () => Promise<void> } | undefined
 
@@ -43,12 +45,13 @@ export function createRelay ({ prisma, databaseUrl, store, log }: RelayOptions):
       bell = Promise.withResolvers()
       try {
         if (store.isReady()) {
-          while (await pass() === BATCH && !closing.signal.aborted);
+          while (await pass(size) === size && !closing.signal.aborted) size = Math.min(BATCH, size * 2)
           await lookAfter()
         }
         problem = undefined
       } catch (error) {
         store.renew()
+        size = Math.ceil(size / 4)
         if (problem === undefined && !closing.signal.aborted) log.warn({ err: error }, 'jobs could not be handed on to Redis, and will be')
         problem = 'jobs can\'t be handed on to Redis'
         // Not at once: whatever it is takes a moment.
@@ -59,11 +62,11 @@ export function createRelay ({ prisma, databaseUrl, store, log }: RelayOptions):
   }
 
   /** Hands a batch on. One that is killed in between hands it on again: BullMQ takes no second job of an id. */
-  async function pass (): Promise<number> {
+  async function pass (limit: number): Promise<number> {
     return await prisma.$transaction(async tx => {
       const sql = sqlOf(tx)
       if (!await outbox.lock(sql)) return 0
-      const jobs = await outbox.next(sql, BATCH)
+      const jobs = await outbox.next(sql, limit)
       if (jobs.length === 0) return 0
       const queues = Map.groupBy(jobs, ({ queue }) => queue)
       await store.note([...queues.keys()])
