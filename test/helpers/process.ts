@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { cpSync, symlinkSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
@@ -87,13 +87,18 @@ export async function startService (t: Test, cwd: string, env: Record<string, st
   return { url, folder: cwd, env: settings, pid: child.pid ?? 0, output, stop, ended: async () => ({ code: await ended(child), output: output() }) }
 }
 
-/** A port that is free now. */
+let ports = 0
+
+/** A port that is free now. Those that the system gives may be given to another test file before this one listens: it is one of the process's own. */
 export async function freePort (): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve))
-  const { port } = probe.address() as AddressInfo
-  await new Promise(resolve => probe.close(resolve))
-  return port
+  for (;;) {
+    const port = 10_000 + process.pid % 200 * 100 + ports++ % 100
+    const probe = createServer()
+    const isFree = await new Promise<boolean>(resolve => probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)))
+    if (!isFree) continue
+    await new Promise(resolve => probe.close(resolve))
+    return port
+  }
 }
 
 function start (cwd: string, command: string, args: string[], env: Record<string, string>): { child: ChildProcess, output: () => string } {

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { completed } from '../helpers/agenda.ts'
 import { buildApp } from '../helpers/app.ts'
-import { deadJobs, withJobs } from '../helpers/jobs.ts'
 import { until } from '../helpers/until.ts'
 import { newQueue, Numbered, worker } from '../helpers/workers.ts'
 
