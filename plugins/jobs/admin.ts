@@ -65,7 +65,7 @@ export async function unlessTaken (write: () => Promise<unknown>): Promise<boole
 /** Does something with each of some jobs, once. */
 export async function each<Row> (ids: string[], find: (id: string) => Promise<Row | undefined>, act: (row: Row) => Promise<string | Problem>): Promise<Outcome[]> {
   const outcomes: Outcome[] = []
-  for (const id of new Set(ids)) {
+  for (const id of new Set(ids.map(id => id.toLowerCase()))) {
     const row = await find(id)
     const done = row === undefined ? { problem: 'there is no such job' } : await act(row)
     outcomes.push(typeof done === 'string' ? { id, done } : { id, ...done })

@@ -16,6 +16,7 @@ declare module 'fastify' {
 }
 
 const SEND_WAIT_MS = 5_000
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 /** Before the end of the grace at shutdown, for jobs whose signal fires. */
 const HAND_BACK_MS = 2_000
 
@@ -40,8 +41,12 @@ async function jobs (fastify: FastifyInstance) {
     if (misfit !== undefined) throw new InvalidPayloadError(`The job "${name}" can't be sent: ${misfit}`)
     if (options.singletonKey !== undefined && job.policy === 'standard') throw new Error(`The job "${name}" has no policy that a singletonKey counts for.`)
     if (options.singletonKey === undefined && job.policy === 'key_strict_fifo') throw new Error(`The job "${name}" needs a singletonKey: its policy keeps the order of each.`)
+    if (options.startAfter !== undefined && !Number.isFinite(Number(options.startAfter))) throw new RangeError(`The job "${name}" can't be sent: startAfter is no time.`)
+    if (options.id !== undefined && !UUID.test(options.id)) throw new RangeError(`The job "${name}" can't be sent: its id is no UUID.`)
+    // As the database has it, and what an operator reads in the log.
+    const id = options.id?.toLowerCase()
     await soon(backend.connected())
-    return await backend.send(job, { id: options.id ?? randomUUID(), payload, ...origin }, options, tx ?? prisma)
+    return await backend.send(job, { id: id ?? randomUUID(), payload, ...origin }, id === undefined ? options : { ...options, id }, tx ?? prisma)
   }
 
   fastify.decorate('jobs', {

@@ -14,6 +14,7 @@ const ANSWER_MS = 10_000
 const TOLD = 4_000
 /** A busy machine is no reason to refuse a test's requests. */
 const PATIENT = { OVERLOAD_LOOP_DELAY_MS: '0', OVERLOAD_POOL_WAIT_MS: '0' }
+let ports = 0
 
 /** What a service of production needs beside its database and its secrets. */
 export const besides: Record<string, string> = {
@@ -87,11 +88,10 @@ export async function startService (t: Test, cwd: string, env: Record<string, st
   return { url, folder: cwd, env: settings, pid: child.pid ?? 0, output, stop, ended: async () => ({ code: await ended(child), output: output() }) }
 }
 
-let ports = 0
-
-/** A port that is free now. Those that the system gives may be given to another test file before this one listens: it is one of the process's own. */
+/** A port that is free now. */
 export async function freePort (): Promise<number> {
   for (;;) {
+    // The process's own: what the system gives it may give to another before this one listens.
     const port = 10_000 + process.pid % 200 * 100 + ports++ % 100
     const probe = createServer()
     const isFree = await new Promise<boolean>(resolve => probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)))

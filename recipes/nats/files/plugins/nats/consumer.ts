@@ -90,9 +90,10 @@ export class NatsConsumer {
 
   async #take (message: JsMsg): Promise<void> {
     const { definition, source: { ackWaitSeconds = 15 }, inbox, log } = this.#options
-    const { stream, streamSequence, deliveryCount } = message.info
+    const { stream, streamSequence, timestampNanos, deliveryCount } = message.info
     const { attributes, contentType } = fromHeaders(message.headers)
-    const own = { source: `nats:${stream}`, id: message.headers?.get('Nats-Msg-Id') || String(streamSequence) }
+    // A stream that is made anew counts from 1 again: with its time a sequence is that of one message.
+    const own = { source: `nats:${stream}`, id: message.headers?.get('Nats-Msg-Id') || `${streamSequence}-${timestampNanos}` }
     const delivery: Delivery = { body: message.data, contentType, attributes, own, attempt: deliveryCount }
     const signs = setInterval(() => message.working(), ackWaitSeconds * 1000 / 3)
     try {

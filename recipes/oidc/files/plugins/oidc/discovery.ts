@@ -43,9 +43,11 @@ export class Discovery {
     this.#askedAt = performance.now()
     try {
       const configuration = await discovery(new URL(issuer), clientId, undefined, undefined, { timeout: timeoutMs / 1000, execute: transportOf(issuer), [customFetch]: boundedFetch })
+      const metadata = configuration.serverMetadata()
+      checkMetadata(metadata, issuer)
       this.#failure = undefined
-      this.#found = configuration.serverMetadata()
-      return this.#found
+      this.#found = metadata
+      return metadata
     } catch (error) {
       const { message, cause } = error as Error
       log.warn({ issuer, reason: message, cause: (cause as Error | undefined)?.message }, 'the OpenID issuer cannot be discovered')
@@ -54,6 +56,18 @@ export class Discovery {
       throw this.#failure
     }
   }
+}
+
+/** What is taken of the metadata as it is; OpenID Connect Discovery, 3. @throws Error that names what can't be used */
+function checkMetadata (metadata: ServerMetadata, issuer: string): void {
+  const protocols = issuer.startsWith('http:') ? ['http:', 'https:'] : ['https:']
+  for (const name of ['authorization_endpoint', 'token_endpoint', 'jwks_uri', 'userinfo_endpoint'] as const) {
+    const value: unknown = metadata[name]
+    if (name === 'userinfo_endpoint' && value === undefined) continue
+    if (typeof value !== 'string' || !URL.canParse(value) || !protocols.includes(new URL(value).protocol)) throw new Error(`its ${name} is no URL that can be used`)
+  }
+  const methods: unknown = metadata.token_endpoint_auth_methods_supported
+  if (methods !== undefined && !Array.isArray(methods)) throw new Error('its token_endpoint_auth_methods_supported is no list')
 }
 
 /** Without TLS only where the setting was let through: on this machine, outside production. */

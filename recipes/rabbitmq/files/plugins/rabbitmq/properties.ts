@@ -47,8 +47,9 @@ export function attemptOf ({ properties: { headers = {} } }: ConsumeMessage): nu
 /** The properties of a copy of a message: as its sender gave them, and how often it has been tried. */
 export function copyOf ({ properties }: ConsumeMessage, attempts: number, more: Record<string, string> = {}): Options.Publish {
   const { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId, headers = {} } = properties
-  // What the server put there is about another queue; a text of the sender may be none of ours.
-  const given = Object.fromEntries(Object.entries(headers).filter(([name]) => !/^(?:x-|dead-|keel-)/.test(name)))
+  // What the server put there is about another queue, and by CC and BCC it would take the copy to others, back to where it
+  // comes from among them; a text of the sender may be none of ours.
+  const given = Object.fromEntries(Object.entries(headers).filter(([name]) => !/^(?:x-|dead-|keel-|b?cc$)/i.test(name)))
   return { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId, persistent: true, headers: { ...given, ...more, [ATTEMPTS]: attempts } }
 }
 
