@@ -21,7 +21,7 @@ export interface JobSender {
   /**
    * Puts a job on a queue.
    * @returns its id, or null when the queue's policy or an equal id leaves no room for it
-   * @throws InvalidPayloadError, JobsUnavailableError
+   * @throws InvalidPayloadError, JobsUnavailableError, RangeError when an option is no time or no id
    */
   send: (name: string, payload: object, options?: SendOptions) => Promise<string | null>
 }

@@ -72,7 +72,9 @@ t.test('sending', async (t) => {
 
   await t.test('an id is sent once', async (t) => {
     const id = randomUUID()
-    t.same([await app.jobs.send(name, { n: 20 }, { id }), await app.jobs.send(name, { n: 21 }, { id })], [id, null])
+    t.same([await app.jobs.send(name, { n: 20 }, { id: id.toUpperCase() }), await app.jobs.send(name, { n: 21 }, { id })], [id, null])
+    await ran(20)
+    t.match(await withJobs(app, async ({ cancel }) => await cancel([id.toUpperCase()])), [{ id, problem: /is (active|completed)/ }], 'whatever its spelling')
   })
 
   await t.test('a queue whose policy has room for one takes no second; each singletonKey counts by itself', async (t) => {
@@ -88,6 +90,8 @@ t.test('sending', async (t) => {
     await t.rejects(app.jobs.send(name, { n: 'one' }), { name: 'InvalidPayloadError', message: /payload\/n must be integer/ })
     await t.rejects(app.jobs.send(name, { n: 1, more: 1 }), /additional properties.*"more"/)
     await t.rejects(app.jobs.send('no-such-job', { n: 1 }), /no job "no-such-job"/)
+    for (const startAfter of [NaN, Infinity, new Date('never')]) await t.rejects(app.jobs.send(name, { n: 1 }, { startAfter }), /startAfter is no time/)
+    await t.rejects(app.jobs.send(name, { n: 1 }, { id: 'one' }), /its id is no UUID/)
     t.equal((await storedJobs(app, name)).length, before)
   })
 })

@@ -171,7 +171,7 @@ t.test('a job that is cancelled while it is handed on is taken back from Redis',
   const cancelled = await web.prisma.$transaction(async tx => {
     // As the relay does it.
     const sql = sqlOf(tx)
-    const jobs = (await next(sql, 1_000)).filter(job => job.queue === name)
+    const jobs = (await next(sql, 1_000, 1_000_000)).jobs.filter(job => job.queue === name)
     const answer = withJobs(web, async admin => await admin.cancel([id]))
     await sleep(500)
     await inRedis(web, name, async (queue, store) => {
@@ -184,6 +184,42 @@ t.test('a job that is cancelled while it is handed on is taken back from Redis',
   t.match(await cancelled.answer, [{ done: 'is cancelled' }])
   t.equal(await inRedis(web, name, async queue => await queue.getJob(id)), undefined)
   t.match(await storedJobs(web, name), [{ id, state: 'cancelled' }])
+})
+
+t.test('an attempt that was cancelled and had back while it ran finds out when the next one begins beside it', async t => {
+  const name = newQueue()
+  const signals: AbortSignal[] = []
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>()
+  t.teardown(open)
+  const { app } = await worker(t, name, { concurrency: 2, handler: async ({ signal }) => { signals.push(signal); await gate } })
+  const id = await app.jobs.send(name, { n: 1 }) ?? ''
+  await until(() => signals.length === 1)
+  await withJobs(app, async admin => {
+    t.match(await admin.cancel([id]), [{ done: /its signal fires/ }])
+    t.match(await admin.retry([id]), [{ done: `is back on ${name}` }])
+  })
+  await until(() => signals.length === 2)
+  await until(() => signals[0]?.aborted === true)
+  t.equal(signals[1]?.aborted, false)
+})
+
+t.test('many large payloads are handed on a few at a time, and a small one behind them', async t => {
+  const name = newQueue()
+  const { app: web } = await worker(t, name, {}, { ROLE: 'web' })
+  // As another release may have sent them.
+  await web.prisma.$executeRaw`INSERT INTO outgoing_jobs (id, queue, data, attempts) SELECT gen_random_uuid(), ${name}, jsonb_build_object('payload', jsonb_build_object('n', n), 'ballast', repeat('x', 1500000)), 1 FROM generate_series(1, 10) n`
+  await web.jobs.send(name, { n: 11 })
+  await web.prisma.$transaction(async tx => {
+    const sql = sqlOf(tx)
+    const { jobs, hasMore } = await next(sql, 500, 4_000_000)
+    t.same([jobs.length, hasMore], [2, true])
+    t.same((await next(sql, 1, 1_000)).jobs.length, 1, 'one at least')
+    t.same((await next(sql, 11, 40_000_000)).hasMore, true)
+    t.match(await next(sql, 500, 40_000_000), { jobs: { length: 11 }, hasMore: false })
+  })
+  const { runs } = await worker(t, name)
+  await until(() => runs.length === 11)
+  t.same(runs.map(({ payload }) => payload.n).sort((a, b) => a - b), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
 })
 
 t.test('an id is forgotten after a week, with its job that is done, and not while its job is dead', async t => {
@@ -236,6 +272,16 @@ t.test('schedules', async t => {
     await until(async () => (await schedulers(changed.app))[0]?.pattern === '0 5 * * *')
     const without = await worker(t, name)
     await until(async () => (await schedulers(without.app)).length === 0)
+  })
+
+  await t.test('come back when Redis has lost them without a word', async t => {
+    const name = newQueue()
+    const { app } = await worker(t, name, { schedule })
+    const found = async () => await inRedis(app, '_schedules', async queue => (await queue.getJobSchedulers()).filter(({ key }) => key === name).length)
+    await until(async () => await found() === 1)
+    await inRedis(app, '_schedules', async queue => { await queue.removeJobScheduler(name) })
+    t.equal(await found(), 0)
+    await until(async () => await found() === 1)
   })
 
   await t.test('a time that was missed is made up for once, or skipped where that is asked for; one that is seen to twice sends one job', async t => {

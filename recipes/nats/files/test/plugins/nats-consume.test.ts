@@ -62,6 +62,20 @@ t.test('a durable consumer that is deleted is made again, and one with another s
   await until(async () => (await client.jsm.consumers.info(stream, `${prefix}-${stream}`)).config.filter_subject === `${stream}.other`)
 })
 
+t.test('a stream that is made anew, and counts from 1 again, has other messages', withNats, async t => {
+  const { send, effects, dead, client, stream } = await consuming(t)
+  const bare = async (n: number) => await client.js.publish(`${stream}.n`, JSON.stringify({ n }))
+  await bare(1)
+  await send('no json 1')
+  await until(async () => (await effects()).length === 1 && (await dead()).length === 1)
+  await client.jsm.streams.delete(stream)
+  await client.jsm.streams.add({ name: stream, subjects: [`${stream}.>`] })
+  t.equal((await bare(2)).seq, 1)
+  await send('no json 2')
+  await until(async () => (await effects()).length === 2 && (await dead()).length === 2)
+  t.same(await effects(), [1, 2])
+})
+
 t.test('at shutdown what is under way ends and is settled; what waits is left for others', withNats, async t => {
   let begun = 0
   const { promise: gate, resolve: open } = Promise.withResolvers<void>()

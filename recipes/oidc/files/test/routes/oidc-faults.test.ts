@@ -1,7 +1,7 @@
 // An issuer that is away, silent or another than it should be.
 import { randomUUID } from 'node:crypto'
 import { createServer, type ServerResponse } from 'node:http'
-import { createServer as createMute } from 'node:net'
+import { createServer as createMute, type AddressInfo } from 'node:net'
 import t from 'tap'
 import { buildApp } from '../helpers/app.ts'
 import { buildLogged } from '../helpers/log.ts'
@@ -89,4 +89,23 @@ t.test('an issuer that says that it is another is none', async t => {
   const { app, lines } = await buildLogged(t, liar.settings)
   t.match((await app.inject(`/auth/oidc/login?returnTo=/&challenge=${pageSecret().challenge}`)).json(), { code: 'ISSUER_UNAVAILABLE' })
   t.ok(lines.some(({ msg }) => msg === 'the OpenID issuer cannot be discovered'))
+})
+
+t.test('an issuer that publishes what cannot be used is none', async t => {
+  let metadata: unknown
+  const server = createServer((_request, response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(metadata)))
+  t.teardown(() => server.close())
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const good = { issuer: url, authorization_endpoint: `${url}/auth`, token_endpoint: `${url}/token`, jwks_uri: `${url}/jwks` }
+  const begun = async () => {
+    const app = await buildApp(t, { ...issuer.settings, OIDC_ISSUER: url })
+    return await app.inject(`/auth/oidc/login?returnTo=/&challenge=${pageSecret().challenge}`)
+  }
+  metadata = good
+  t.equal((await begun()).statusCode, 302)
+  for (const bad of [{ authorization_endpoint: undefined }, { authorization_endpoint: 5 }, { authorization_endpoint: 'auth' }, { authorization_endpoint: 'javascript:alert(1)' }, { jwks_uri: null }, { token_endpoint_auth_methods_supported: null }]) {
+    metadata = { ...good, ...bad }
+    t.match((await begun()).json(), { status: 503, code: 'ISSUER_UNAVAILABLE' }, JSON.stringify(bad))
+  }
 })

@@ -44,6 +44,18 @@ t.test('one whose headers can be read and not written is tried again, then a dea
   t.match((await client.drain(dead))[0]!.properties.headers, { 'cloudEvents:id': 'odd', 'dead-reason': 'Error: not today', nested: undefined })
 })
 
+t.test('its copies go where they belong, whomever its sender copied it to', withRabbit, async t => {
+  const { send, effects, dead, client, prefix, outcomes } = await consuming(t)
+  const { queue: other } = await client.channel.assertQueue(`${prefix}.other`, { exclusive: true })
+  await send('nonsense', 'copied', { headers: { CC: [`${prefix}.numbers`, other], BCC: [`${prefix}.numbers`, other] } })
+  await until(async () => await client.count(dead) >= 1)
+  await send({ n: 1 })
+  await until(async () => (await effects()).length > 0)
+  t.equal(await outcomes('dead'), 1)
+  t.equal(await client.count(dead), 1)
+  t.equal(await client.count(other), 0)
+})
+
 t.test('one that fails is tried again, then a dead letter; from there it can be sent again', withRabbit, async t => {
   let calls = 0
   let isBroken = true

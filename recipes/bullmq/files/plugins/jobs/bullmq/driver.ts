@@ -12,6 +12,8 @@ import type { Workers } from './workers.ts'
 
 /** For what is asked of Redis on behalf of somebody who waits. */
 const PATIENCE_MS = 2_000
+/** How often it is looked whether Redis has the schedules still. */
+const LOOK_AGAIN_MS = 15_000
 
 /** Redis of the jobs. */
 export function redisUrl ({ JOBS_REDIS_URL, REDIS_URL }: Partial<Pick<Config, 'JOBS_REDIS_URL' | 'REDIS_URL'>>): string {
@@ -60,9 +62,9 @@ function open ({ config, databaseUrl, prisma, log, works, jobs, run }: BackendOp
     const store = await opened()
     relay = createRelay({ prisma, databaseUrl, store, log })
     const { wake } = relay
-    const prepare = async () => {
+    const prepare = async (speaking = log) => {
       await store.note([...jobs.keys()])
-      await syncBullSchedules(store, jobs, log)
+      await syncBullSchedules(store, jobs, speaking)
     }
     while (!closing.signal.aborted) {
       try {
@@ -88,8 +90,12 @@ function open ({ config, databaseUrl, prisma, log, works, jobs, run }: BackendOp
         await workers.start(jobs.values())
         relay.start()
         problem = undefined
-        // It may have lost what it had.
-        store.redis.on('ready', () => void prepare().catch(error => log.warn({ err: error }, 'the schedules could not be looked at in a Redis that is back')))
+        // It may have lost what it had: with a restart, or by somebody's hand.
+        const quiet = log.child({}, { level: 'error' })
+        const lookAgain = () => void prepare(quiet).catch(error => log.warn({ err: error }, 'the schedules could not be looked at'))
+        store.redis.on('ready', lookAgain)
+        const timer = setInterval(() => { if (store.isReady()) lookAgain() }, LOOK_AGAIN_MS).unref()
+        closing.signal.addEventListener('abort', () => clearInterval(timer))
         return
       } catch (error) {
         store.renew()

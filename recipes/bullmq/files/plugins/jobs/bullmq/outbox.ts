@@ -51,15 +51,24 @@ export async function lock (sql: Sql): Promise<boolean> {
   return (await sql<{ locked: boolean }>(LOCK))[0]?.locked === true
 }
 
-/** The jobs that may go to Redis, in the order in which they were sent; locked, so that none of them is cancelled on its way. */
-export async function next (sql: Sql, limit: number): Promise<Outgoing[]> {
-  return await sql<Outgoing>(`
-    SELECT id::text, queue, data, priority, attempts, created_at AS "createdAt", is_kept AS "isKept",
+/**
+ * The jobs that may go to Redis, in the order in which they were sent; locked, so that none of them is cancelled on its way.
+ * @param bytes of data at the most, but for one job, which may have more
+ * @returns them, and whether there may be more
+ */
+export async function next (sql: Sql, limit: number, bytes: number): Promise<{ jobs: Outgoing[], hasMore: boolean }> {
+  const rows = await sql<Outgoing & { found: number }>(`
+    WITH found AS MATERIALIZED (
+      SELECT * FROM outgoing_jobs one WHERE state = 'waiting' AND (turn IS NULL OR (is_ordered OR start_after <= now()) AND NOT EXISTS (
+        SELECT 1 FROM outgoing_jobs other WHERE other.turn = one.turn AND
+          (other.state IN ('handed', 'running') OR other.state = 'waiting' AND other.position < one.position AND (one.is_ordered OR other.start_after <= now()))))
+      ORDER BY position LIMIT $1 FOR UPDATE),
+    sized AS (SELECT *, row_number() OVER places AS place, sum(octet_length(data::text)) OVER places AS bytes, count(*) OVER () AS found FROM found WINDOW places AS (ORDER BY position))
+    SELECT id::text, queue, data, priority, attempts, created_at AS "createdAt", is_kept AS "isKept", found::int,
       CASE WHEN start_after > now() THEN extract(epoch FROM start_after - created_at) * 1000 ELSE 0 END::float8 AS "delayMs"
-    FROM outgoing_jobs one WHERE state = 'waiting' AND (turn IS NULL OR (is_ordered OR start_after <= now()) AND NOT EXISTS (
-      SELECT 1 FROM outgoing_jobs other WHERE other.turn = one.turn AND
-        (other.state IN ('handed', 'running') OR other.state = 'waiting' AND other.position < one.position AND (one.is_ordered OR other.start_after <= now()))))
-    ORDER BY position LIMIT $1 FOR UPDATE`, limit)
+    FROM sized WHERE place = 1 OR bytes <= $2::bigint ORDER BY position`, limit, bytes)
+  const jobs = rows.map(({ found, ...job }) => job)
+  return { jobs, hasMore: rows.length > 0 && (rows[0]?.found === limit || rows[0]?.found !== rows.length) }
 }
 
 /** Notes that jobs are in Redis. */

@@ -21,6 +21,8 @@ export interface Relay {
 
 const CHANNEL = 'outgoing_jobs'
 const BATCH = 500
+/** Of data, in bytes: what is handed on together is in memory more than once. */
+const BATCH_BYTES = 4_000_000
 /** Jobs are announced when they are committed; those whose time has come, and behind a pooler all, are looked for. */
 const POLL_MS = 1_000
 const LOOK_AFTER_MS = 5_000
@@ -31,7 +33,7 @@ export function createRelay ({ prisma, databaseUrl, store, log }: RelayOptions):
   let bell = Promise.withResolvers<void>()
   let problem: string | undefined
   let running: Promise<void> | undefined
-  /** How many jobs are handed on at a time: fewer, once they were too many, or too large, for the time that there is. */
+  /** How many jobs are looked at at a time: fewer while they are large, or when they were too many for the time that there is. */
   let size = BATCH
   let lookedAfter = performance.now()
   let listener: { close: () => Promise<void> } | undefined
@@ -45,7 +47,7 @@ export function createRelay ({ prisma, databaseUrl, store, log }: RelayOptions):
       bell = Promise.withResolvers()
       try {
         if (store.isReady()) {
-          while (await pass(size) === size && !closing.signal.aborted) size = Math.min(BATCH, size * 2)
+          while (await pass() && !closing.signal.aborted);
           await lookAfter()
         }
         problem = undefined
@@ -61,18 +63,19 @@ export function createRelay ({ prisma, databaseUrl, store, log }: RelayOptions):
     }
   }
 
-  /** Hands a batch on. One that is killed in between hands it on again: BullMQ takes no second job of an id. */
-  async function pass (limit: number): Promise<number> {
+  /** Hands a batch on. One that is killed in between hands it on again: BullMQ takes no second job of an id. @returns whether there may be more */
+  async function pass (): Promise<boolean> {
     return await prisma.$transaction(async tx => {
       const sql = sqlOf(tx)
-      if (!await outbox.lock(sql)) return 0
-      const jobs = await outbox.next(sql, limit)
-      if (jobs.length === 0) return 0
+      if (!await outbox.lock(sql)) return false
+      const { jobs, hasMore } = await outbox.next(sql, size, BATCH_BYTES)
+      if (jobs.length === 0) return false
       const queues = Map.groupBy(jobs, ({ queue }) => queue)
       await store.note([...queues.keys()])
       for (const [queue, some] of queues) await store.queue(queue).addBulk(some.map(({ id, data, ...job }) => ({ name: queue, data, opts: optionsOf(id, job) })))
       await outbox.handed(sql, jobs)
-      return jobs.length
+      size = Math.min(BATCH, jobs.length * 2)
+      return hasMore
     }, TRANSACTION)
   }
 

@@ -85,14 +85,24 @@ export function createWorkers ({ url, prefix, log, run, begun, ended, tick }: Wo
       const usual = backoffMs(job.retry, failed)
       return error instanceof Postponed ? Math.max(usual, Math.min(error.delayMs, MAX_POSTPONE_MS)) : usual
     }
-    const worker = make(job.name, job.concurrency, job.retry.limit, delays, async (fetched, token, signal) => {
+    const here = new Map<string, AbortController>()
+    const worker = make(job.name, job.concurrency, job.retry.limit, delays, async (fetched, token, signal = new AbortController().signal) => {
       // It was waited for when fetching stopped.
       if (isStopped) {
         await fetched.moveToWait(token)
         throw new WaitingError()
       }
-      await begun(job, fetched.id ?? '')
-      await settle(job, fetched, token ?? '', signal)
+      const { id = '' } = fetched
+      const own = new AbortController()
+      // BullMQ renews the lock of the last one of an id: one before it, that was cancelled and had back at once, would not find out.
+      here.get(id)?.abort()
+      here.set(id, own)
+      try {
+        await begun(job, id)
+        await settle(job, fetched, token ?? '', AbortSignal.any([signal, own.signal]))
+      } finally {
+        if (here.get(id) === own) here.delete(id)
+      }
     })
     worker.on('completed', ({ id = '' }) => ended(job, id))
     worker.on('failed', (fetched, error) => {
@@ -103,7 +113,7 @@ export function createWorkers ({ url, prefix, log, run, begun, ended, tick }: Wo
   }
 
   /** Throws what BullMQ settles a job by, or returns when it is done. */
-  async function settle (job: Job, fetched: BullJob, token: string, signal = new AbortController().signal): Promise<void> {
+  async function settle (job: Job, fetched: BullJob, token: string, signal: AbortSignal): Promise<void> {
     const { id = '', data, attemptsStarted, attemptsMade, opts } = fetched
     let delayMs: number | undefined
     let isBack = false
