@@ -3,9 +3,11 @@ import { errors, headers, type MsgHdrs } from '@nats-io/transport-node'
 import { BrokerAwayError } from '../inbox/broker-away.ts'
 import { line } from './headers.ts'
 import type { NatsLink } from './link.ts'
-import { ensureStream, managerOf, type StreamNeed } from './streams.ts'
+import { ensureStream, hasCode, managerOf, type StreamNeed } from './streams.ts'
 
 const ACK_MS = 5_000
+/** JSStreamMessageExceedsMaximumErr and JSStreamHeaderExceedsMaximumErr of the server's list of errors. */
+const TOO_LARGE = [10054, 10097]
 
 /** Messages that could not be handled, with the reason: in a stream of their own, a subject for each consumer. */
 export class DeadLetters {
@@ -33,16 +35,21 @@ export class DeadLetters {
     try {
       await publish(message.data, given)
     } catch (error) {
-      if (!(((error as Error).cause ?? error) instanceof errors.InvalidArgumentError)) throw error
-      // With its reason it is larger than the server takes: where it was is said, what it was is there.
+      if (!isTooLarge(error)) throw error
+      // With its reason it is larger than the server, or the stream, takes: where it was is said, what it was is there.
       await publish(new Uint8Array(), { ...Object.fromEntries(Object.entries(given).filter(([name]) => name.startsWith('dead-'))), 'dead-body': 'too large' })
     }
   }
 }
 
-/** What the sender said, without what is for the server. */
+/** As the client says it before it sends, and as JetStream answers. */
+function isTooLarge (error: unknown): boolean {
+  return ((error as Error).cause ?? error) instanceof errors.InvalidArgumentError || TOO_LARGE.some(code => hasCode(error, code))
+}
+
+/** What the sender said, without what is for the server, or looks like words of ours. */
 function copyOf (given: MsgHdrs | undefined): Record<string, string> {
-  return Object.fromEntries([...given ?? []].filter(([name]) => !/^nats-/i.test(name)).map(([name, [value = '']]) => [name, value]))
+  return Object.fromEntries([...given ?? []].filter(([name]) => !/^(?:nats|dead)-/i.test(name)).map(([name, [value = '']]) => [name, value]))
 }
 
 function toHeaders (values: Record<string, string>): MsgHdrs {

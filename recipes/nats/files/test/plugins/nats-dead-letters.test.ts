@@ -21,6 +21,23 @@ t.test('what can\'t be read is a dead letter with the reason; those behind it ar
   t.match(Object.fromEntries(['extra', 'dead-stream', 'dead-subject', 'dead-attempts'].map(name => [name, broken!.header.get(name)])), { extra: 'kept', 'dead-stream': stream, 'dead-subject': `${stream}.n`, 'dead-attempts': '1' })
 })
 
+t.test('one that is too large with its reason, for the server or for the stream, is a dead letter that says where it was', withNats, async t => {
+  const { send, effects, dead, pending, client, prefix } = await consuming(t)
+  // The server takes 64 KiB of headers.
+  await send('nonsense', { much: 'x'.repeat(65_250) })
+  await send('nonsense', { 'dead-much': 'x'.repeat(65_250) })
+  await until(async () => (await dead()).length === 2 && await pending() === 0)
+  const { config } = await client.jsm.streams.info(`${prefix}-dead`)
+  await client.jsm.streams.update(`${prefix}-dead`, { ...config, max_msg_size: 1_000 })
+  await send(`"${'x'.repeat(2_000)}"`)
+  await send({ n: 1 })
+  await until(async () => (await dead()).length === 3 && await pending() === 0)
+  t.same(await effects(), [1])
+  const letters = (await dead()).map(({ header, data }) => ({ sequence: header.get('dead-sequence'), body: header.get('dead-body'), much: header.has('much') || header.has('dead-much'), length: data.length }))
+  t.match(letters.map(({ sequence, much }) => [sequence, much]), [['1', false], ['2', false], ['3', false]])
+  t.match(letters[2], { body: 'too large', length: 0 })
+})
+
 t.test('one that fails is tried again, then a dead letter; from there it can be sent again', withNats, async t => {
   let calls = 0
   let isBroken = true

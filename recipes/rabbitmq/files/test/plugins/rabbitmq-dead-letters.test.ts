@@ -46,7 +46,8 @@ t.test('one whose headers can be read and not written is tried again, then a dea
 
 t.test('its copies go where they belong, whomever its sender copied it to', withRabbit, async t => {
   const { send, effects, dead, client, prefix, outcomes } = await consuming(t)
-  const { queue: other } = await client.channel.assertQueue(`${prefix}.other`, { exclusive: true })
+  const other = `${prefix}.other`
+  await client.channel.assertQueue(other, { exclusive: true })
   await send('nonsense', 'copied', { headers: { CC: [`${prefix}.numbers`, other], BCC: [`${prefix}.numbers`, other] } })
   await until(async () => await client.count(dead) >= 1)
   await send({ n: 1 })

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import { createAdapter } from '@socket.io/postgres-adapter'
 import pg from 'pg'
 import type { ClusterAdapter } from 'socket.io-adapter'
@@ -6,6 +7,7 @@ import type { Passage, PassageOptions } from './adapters.ts'
 import { inSharedOrder } from './shared-order.ts'
 
 const PATIENCE_MS = 3_000
+const PROBE_MS = 10_000
 /** What a notification of PostgreSQL can hold is less than 8000 bytes. */
 const MAX_BYTES = 7_900
 /** What is larger would go through a table, and could be overtaken there. */
@@ -24,13 +26,20 @@ export function postgresPassage ({ databaseUrl, name, log, onGap }: PassageOptio
   /** The adapter connects again after a while when this one ends. */
   async function connect (): Promise<pg.Client> {
     if (isClosed) throw new Error('The service is stopping.')
-    const client = new pg.Client(settings)
+    const socket = new Socket()
+    const client = new pg.Client({ ...settings, stream: () => socket })
+    // One that died without a word is found out by asking, and does not end when it is asked to.
+    const probe = setInterval(() => { client.query('SELECT 1').catch(() => socket.destroy()) }, PROBE_MS)
     client.on('error', () => {})
     client.on('end', () => {
+      clearInterval(probe)
       if (listener === client) listener = undefined
       if (!isClosed) log.warn('not listening for messages to rooms: connecting again')
     })
-    await client.connect()
+    await client.connect().catch(error => {
+      clearInterval(probe)
+      throw error
+    })
     return Object.assign(client, { release: () => { client.end().catch(() => {}) } })
   }
 

@@ -5,6 +5,7 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { Config } from '../../plugins/config/index.ts'
 import { buildApp, testDatabase } from '../helpers/app.ts'
+import { createProxy } from '../helpers/proxy.ts'
 import { until } from '../helpers/until.ts'
 import { buildLogged } from '../helpers/log.ts'
 import { redisServer, withRedis } from '../helpers/redis.ts'
@@ -188,6 +189,19 @@ t.test('postgres: when its connection is lost clients are told that they may hav
     t.same([...new Set(texts(client))], ['before', 'after'])
     t.equal(client.of('welcome').length, 1)
   }
+})
+
+t.test('postgres: a connection that dies without a word is found out, and clients are told', onServer, async t => {
+  const proxy = await createProxy(t, await testDatabase())
+  await proxy.open()
+  const app = await buildApp(t, { SOCKETIO_ADAPTER: 'postgres', DATABASE_URL: proxy.url })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  await until(() => isUp(app))
+  const [client] = await inRoom(t, [app], 1)
+  proxy.silence()
+  await client!.until('gap')
+  await until(async () => (await say(client!, 'again')).error === undefined)
+  await client!.until('chat.message')
 })
 
 t.test('postgres: a message that does not fit into a notification is refused', onServer, async t => {

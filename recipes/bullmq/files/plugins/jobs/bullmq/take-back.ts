@@ -20,7 +20,7 @@ export async function takeBack (sql: Sql, store: Store, job: BullJob, queue: str
     INSERT INTO outgoing_jobs (id, queue, data, priority, attempts, slot, turn, is_ordered, is_kept, start_after, created_at, state)
     VALUES ($1::uuid, $2, $3::jsonb, $4::int, $5::int, $6, $7, $8, true, $9::timestamptz, $10::timestamptz, 'held')
     ON CONFLICT (id) DO UPDATE SET state = 'held', slot = excluded.slot, turn = excluded.turn, start_after = excluded.start_after`,
-  id, queue, JSON.stringify(data), priorityOf(priority), attempts, state === 'cancelled' ? null : slot, turn, isOrdered, startAfter, new Date(timestamp).toISOString()))
+  id, queue, JSON.stringify(data), priorityOf(priority), Math.max(1, attempts), state === 'cancelled' ? null : slot, turn, isOrdered, startAfter, new Date(timestamp).toISOString()))
   if (!isThere) return 'no room'
   const wasRunning = await removed(store, job, `${store.prefix}:${queue}:${id}:lock`)
   await sql("UPDATE outgoing_jobs SET state = $2, touched_at = now(), position = nextval(pg_get_serial_sequence('outgoing_jobs', 'position')) WHERE id = $1::uuid", id, state)
