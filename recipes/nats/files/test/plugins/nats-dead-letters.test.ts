@@ -33,7 +33,7 @@ t.test('one that is too large with its reason, for the server or for the stream,
   await send({ n: 1 })
   await until(async () => (await dead()).length === 3 && await pending() === 0)
   t.same(await effects(), [1])
-  const letters = (await dead()).map(({ header, data }) => ({ sequence: header.get('dead-sequence'), body: header.get('dead-body'), much: header.has('much') || header.has('dead-much'), length: data.length }))
+  const letters = (await dead()).map(({ header, data }) => ({ sequence: header.get('dead-sequence'), body: header.get('dead-body'), much: header.has('much') || header.has('dead-much'), length: data.length })).sort((a, b) => a.sequence.localeCompare(b.sequence))
   t.match(letters.map(({ sequence, much }) => [sequence, much]), [['1', false], ['2', false], ['3', false]])
   t.match(letters[2], { body: 'too large', length: 0 })
 })

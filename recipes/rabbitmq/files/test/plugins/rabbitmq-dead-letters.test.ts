@@ -49,7 +49,7 @@ t.test('its copies go where they belong, whomever its sender copied it to', with
   const other = `${prefix}.other`
   await client.channel.assertQueue(other, { exclusive: true })
   await send('nonsense', 'copied', { headers: { CC: [`${prefix}.numbers`, other], BCC: [`${prefix}.numbers`, other] } })
-  await until(async () => await client.count(dead) >= 1)
+  await until(async () => (await client.count(dead) ?? 0) > 0)
   await send({ n: 1 })
   await until(async () => (await effects()).length > 0)
   t.equal(await outcomes('dead'), 1)
