@@ -29,17 +29,16 @@ export function postgresPassage ({ databaseUrl, name, log, onGap }: PassageOptio
     const socket = new Socket()
     const client = new pg.Client({ ...settings, stream: () => socket })
     // One that died without a word is found out by asking, and does not end when it is asked to.
-    const probe = setInterval(() => { client.query('SELECT 1').catch(() => socket.destroy()) }, PROBE_MS)
+    const ask = client.query.bind(client) as (text: string) => Promise<unknown>
+    const probe = setInterval(() => { ask('SELECT 1').catch(() => socket.destroy()) }, PROBE_MS)
+    // The library takes the listeners of a client away that it is done with.
+    socket.on('close', () => clearInterval(probe))
     client.on('error', () => {})
     client.on('end', () => {
-      clearInterval(probe)
       if (listener === client) listener = undefined
       if (!isClosed) log.warn('not listening for messages to rooms: connecting again')
     })
-    await client.connect().catch(error => {
-      clearInterval(probe)
-      throw error
-    })
+    await client.connect()
     return Object.assign(client, { release: () => { client.end().catch(() => {}) } })
   }
 

@@ -1,5 +1,6 @@
 // Socket.IO in two processes, through Redis and through PostgreSQL: order, recovery, and what happens when that is away.
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
@@ -198,10 +199,14 @@ t.test('postgres: a connection that dies without a word is found out, and client
   await app.listen({ port: 0, host: '127.0.0.1' })
   await until(() => isUp(app))
   const [client] = await inRoom(t, [app], 1)
+  // For longer than it is not asked.
+  await sleep(11_000)
+  t.same(client!.of('gap'), [])
   proxy.silence()
   await client!.until('gap')
-  await until(async () => (await say(client!, 'again')).error === undefined)
-  await client!.until('chat.message')
+  await until(async () => 'data' in await say(client!, 'again'))
+  await until(() => texts(client!).length > 0)
+  t.ok(texts(client!).every(text => text === 'again'))
 })
 
 t.test('postgres: a message that does not fit into a notification is refused', onServer, async t => {
