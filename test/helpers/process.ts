@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { cpSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -14,7 +15,6 @@ const ANSWER_MS = 10_000
 const TOLD = 4_000
 /** A busy machine is no reason to refuse a test's requests. */
 const PATIENT = { OVERLOAD_LOOP_DELAY_MS: '0', OVERLOAD_POOL_WAIT_MS: '0' }
-let ports = 0
 
 /** What a service of production needs beside its database and its secrets. */
 export const besides: Record<string, string> = {
@@ -91,8 +91,8 @@ export async function startService (t: Test, cwd: string, env: Record<string, st
 /** A port that is free now. */
 export async function freePort (): Promise<number> {
   for (;;) {
-    // The process's own: what the system gives it may give to another before this one listens.
-    const port = 10_000 + process.pid % 200 * 100 + ports++ % 100
+    // None of those that the system gives: it may give it to another before this one listens.
+    const port = randomInt(10_000, 32_768)
     const probe = createServer()
     const isFree = await new Promise<boolean>(resolve => probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)))
     if (!isFree) continue

@@ -13,15 +13,15 @@ t.test('a mail of a job that the mail server refuses is tried again until it is 
   const app = await buildApp(t, { ROLE: 'all', SMTP_URL: server.url }, app => {
     const { prisma, mailer } = app
     app.jobs.define({
-      name: 'greet',
+      name: 'test-mail',
       payload: Type.Object({ recipient: Type.String(), text: Type.String() }),
       handler: async ({ id, payload, signal }) => { await sendMail({ prisma, mailer, id, signal }, { subject: 'Hello', ...payload }) }
     })
   })
   const [recipient, text] = ['ada@example.com', randomUUID()]
-  await app.jobs.send('greet', { recipient, text })
+  await app.jobs.send('test-mail', { recipient, text })
   const [job] = await until(async () => {
-    const jobs = await storedJobs(app, 'greet')
+    const jobs = await storedJobs(app, 'test-mail')
     return jobs[0]?.state === 'completed' ? jobs : undefined
   })
   t.equal(job?.attempts, 3)
