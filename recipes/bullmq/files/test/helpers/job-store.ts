@@ -17,6 +17,11 @@ export async function inRedis<T> ({ config, databaseUrl }: Pick<FastifyInstance,
   }
 }
 
+/** What the outbox has of a queue, in the order in which it was sent. */
+export async function rowsOf (app: FastifyInstance, queue: string) {
+  return await app.prisma.outgoingJob.findMany({ where: { queue }, orderBy: { position: 'asc' } })
+}
+
 /** Makes the jobs of a queue that wait for their time due now. */
 export async function makeDue (app: FastifyInstance, queue: string): Promise<void> {
   await app.prisma.$executeRaw`UPDATE outgoing_jobs SET start_after = now() WHERE queue = ${queue} AND state = 'waiting'`

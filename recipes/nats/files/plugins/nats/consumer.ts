@@ -7,7 +7,7 @@ import type { Delivery, Inbox, Outcome } from '../inbox/index.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import { fromHeaders } from './headers.ts'
 import type { NatsLink } from './link.ts'
-import { ensureStream, hasCode, managerOf } from './streams.ts'
+import { ensureStream, hasCode, managerOf, nameOf } from './streams.ts'
 
 /** Where the messages of a consumer come from. */
 export interface Source {
@@ -90,10 +90,9 @@ export class NatsConsumer {
 
   async #take (message: JsMsg): Promise<void> {
     const { definition, source: { ackWaitSeconds = 15 }, inbox, log } = this.#options
-    const { stream, streamSequence, timestampNanos, deliveryCount } = message.info
+    const { stream, streamSequence, deliveryCount } = message.info
     const { attributes, contentType } = fromHeaders(message.headers)
-    // A stream that is made anew counts from 1 again: with its time a sequence is that of one message.
-    const own = { source: `nats:${stream}`, id: message.headers?.get('Nats-Msg-Id') || `${streamSequence}-${timestampNanos}` }
+    const own = { source: `nats:${stream}`, id: message.headers?.get('Nats-Msg-Id') || nameOf(message) }
     const delivery: Delivery = { body: message.data, contentType, attributes, own, attempt: deliveryCount }
     const signs = setInterval(() => message.working(), ackWaitSeconds * 1000 / 3)
     try {

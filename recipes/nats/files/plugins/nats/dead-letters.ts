@@ -3,7 +3,7 @@ import { errors, headers, type MsgHdrs } from '@nats-io/transport-node'
 import { BrokerAwayError } from '../inbox/broker-away.ts'
 import { line } from './headers.ts'
 import type { NatsLink } from './link.ts'
-import { ensureStream, hasCode, managerOf, type StreamNeed } from './streams.ts'
+import { ensureStream, hasCode, managerOf, nameOf, type StreamNeed } from './streams.ts'
 
 const ACK_MS = 5_000
 /** JSStreamMessageExceedsMaximumErr and JSStreamHeaderExceedsMaximumErr of the server's list of errors. */
@@ -26,11 +26,11 @@ export class DeadLetters {
     const { connection } = this.#link
     if (connection === undefined) throw new BrokerAwayError('There is no connection with NATS')
     await ensureStream(await managerOf(connection), this.#stream)
-    const { stream, streamSequence, timestampNanos, deliveryCount } = message.info
+    const { stream, streamSequence, deliveryCount } = message.info
     const given = { ...copyOf(message.headers), 'dead-reason': line(reason), 'dead-stream': stream, 'dead-sequence': String(streamSequence), 'dead-subject': message.subject, 'dead-attempts': String(deliveryCount), 'dead-time': new Date().toISOString() }
     const publish = async (body: Uint8Array, values: Record<string, string>) => {
       // Without the header for the stream that is expected: whoever sends the letter again would have it as well.
-      await jetstream(connection).publish(`${this.#prefix}.${consumer}`, body, { msgID: `${consumer}:${stream}:${streamSequence}-${timestampNanos}`, headers: toHeaders(values), timeout: ACK_MS })
+      await jetstream(connection).publish(`${this.#prefix}.${consumer}`, body, { msgID: `${consumer}:${stream}:${nameOf(message)}`, headers: toHeaders(values), timeout: ACK_MS })
     }
     try {
       await publish(message.data, given)

@@ -1,4 +1,4 @@
-import { JetStreamApiCodes, JetStreamApiError, jetstreamManager, type JetStreamManager } from '@nats-io/jetstream'
+import { JetStreamApiCodes, JetStreamApiError, jetstreamManager, type JetStreamManager, type JsMsg } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 
 /** A stream that is made where there is none of its name. One that is there is the operator's, and left as it is. */
@@ -40,6 +40,11 @@ export async function ensureStream (manager: JetStreamManager, { name, subjects,
     if (hasCode(error, NAME_IN_USE)) return false
     throw error
   }
+}
+
+/** What a message is called in its stream: one that is made anew counts from 1 again, so that a sequence is that of one message with its time. */
+export function nameOf ({ info: { streamSequence, timestampNanos } }: JsMsg): string {
+  return `${streamSequence}-${timestampNanos}`
 }
 
 /** Whether the JetStream API answered with that error. */

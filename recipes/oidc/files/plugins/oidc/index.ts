@@ -65,9 +65,14 @@ async function oidc (fastify: FastifyInstance) {
   fastify.decorate('oidc', {
     redirectUri,
     async authorizationUrl ({ state, nonce, codeVerifier }) {
-      const settings = await configuration()
-      const challenge = await calculatePKCECodeChallenge(codeVerifier)
-      return buildAuthorizationUrl(settings, { redirect_uri: redirect, scope, state, nonce, code_challenge: challenge, code_challenge_method: 'S256' })
+      return buildAuthorizationUrl(await configuration(), {
+        redirect_uri: redirect,
+        scope,
+        state,
+        nonce,
+        code_challenge: await calculatePKCECodeChallenge(codeVerifier),
+        code_challenge_method: 'S256'
+      })
     },
     async redeem (search, { state, nonce, codeVerifier }, signal) {
       try {

@@ -3,8 +3,9 @@ import { PostgresJobRepository } from '@agendajs/postgres-backend'
 import { toJobId, type JobParameters } from 'agenda'
 import type pg from 'pg'
 import { within } from '../../../server/within.ts'
+import { unlessTaken } from '../admin.ts'
 import { createHeld, type Held, type HeldJobs } from './held.ts'
-import { CHANNEL, CLOSE_MS, TAKEN } from './settings.ts'
+import { CHANNEL, CLOSE_MS } from './settings.ts'
 
 const TRIES = 5
 /** Whether a lock is old is the database's to say: what agenda asks of the clock of this machine is answered no. */
@@ -74,23 +75,24 @@ export class Repository extends PostgresJobRepository {
   }
 
   async #lockNext (name: string, lock: string): Promise<Row | undefined> {
-    for (let tries = 1; ; tries++) {
-      try {
-        const { rows } = await this.#pool.query<Row>(`
-          UPDATE agenda_jobs SET locked_at = now(), last_run_at = now(), last_modified_by = $2, attempts = least(attempts, 2147483646) + 1 WHERE id = (
-            SELECT id FROM agenda_jobs one WHERE name = $1 AND next_run_at <= now() AND locked_at IS NULL AND NOT disabled AND
-              (policy NOT IN ('singleton', 'stately', 'key_strict_fifo') OR NOT EXISTS (
-                SELECT 1 FROM agenda_jobs other WHERE other.policy IN ('singleton', 'stately', 'key_strict_fifo') AND other.name = one.name AND other.key = one.key AND
-                  other.next_run_at IS NOT NULL AND NOT other.disabled AND
-                  (other.locked_at IS NOT NULL OR one.policy = 'key_strict_fifo' AND other.position < one.position)))
-            ORDER BY priority DESC, next_run_at, position LIMIT 1 FOR UPDATE SKIP LOCKED)
-          RETURNING id, priority, type, data, fail_count AS "failCount", repeat_interval AS "repeatInterval", repeat_timezone AS "repeatTimezone", attempts, retries`, [name, lock])
-        return rows[0]
-      } catch (error) {
-        // Of two that would take jobs of a key at once, the other one was quicker.
-        if ((error as { code?: string }).code !== TAKEN || tries === TRIES) throw error
-      }
+    const take = async () => {
+      const { rows } = await this.#pool.query<Row>(`
+        UPDATE agenda_jobs SET locked_at = now(), last_run_at = now(), last_modified_by = $2, attempts = least(attempts, 2147483646) + 1 WHERE id = (
+          SELECT id FROM agenda_jobs one WHERE name = $1 AND next_run_at <= now() AND locked_at IS NULL AND NOT disabled AND
+            (policy NOT IN ('singleton', 'stately', 'key_strict_fifo') OR NOT EXISTS (
+              SELECT 1 FROM agenda_jobs other WHERE other.policy IN ('singleton', 'stately', 'key_strict_fifo') AND other.name = one.name AND other.key = one.key AND
+                other.next_run_at IS NOT NULL AND NOT other.disabled AND
+                (other.locked_at IS NOT NULL OR one.policy = 'key_strict_fifo' AND other.position < one.position)))
+          ORDER BY priority DESC, next_run_at, position LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING id, priority, type, data, fail_count AS "failCount", repeat_interval AS "repeatInterval", repeat_timezone AS "repeatTimezone", attempts, retries`, [name, lock])
+      return rows[0]
     }
+    // Of two that would take jobs of a key at once, one is quicker, and the other looks again.
+    for (let tries = 1; tries <= TRIES; tries++) {
+      let row: Row | undefined
+      if (await unlessTaken(async () => { row = await take() })) return row
+    }
+    return undefined
   }
 
   /** Agenda calls this when a job begins, and with no lock when it has ended. */

@@ -16,8 +16,6 @@ export const LATE_SECONDS = 60
 
 /** How long a connection that may be dead is waited for at the end. */
 export const CLOSE_MS = 2_000
-/** A value that is to be the only one of its kind is there already, as PostgreSQL says it. */
-export const TAKEN = '23505'
 
 const SCHEDULE = 'schedule:'
 
