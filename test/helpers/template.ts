@@ -4,6 +4,8 @@ import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
+import { withQuery } from '../../kit/set-up-database.ts'
+import { SetUpError } from '../../kit/set-up-error.ts'
 import { createEphemeral } from '../../prisma/engine/embedded.ts'
 import { driver } from '../../plugins/jobs/chosen.ts'
 import { applyMigrations } from '../../prisma/migrate.ts'
@@ -50,7 +52,7 @@ async function serverTemplate (server: string): Promise<string> {
     // duplicate_database, or two that create it at once
     const { code = '' } = error as pg.DatabaseError
     if (code === '42P04' || code === '23505') return name
-    if (code === '42501') throw new Error('The tests make databases of their own: give the role of TEST_DATABASE_URL (or DATABASE_URL) the right to, or unset it.')
+    if (code === '42501') throw new SetUpError('The tests make databases of their own: give the role of TEST_DATABASE_URL (or DATABASE_URL) the right to, or unset it.')
     throw error
   }
   await migrate(databaseUrl(server, name))
@@ -91,5 +93,12 @@ async function withServer (url: string, sql: string): Promise<void> {
 // Run by itself, before the tests, it makes the template, so that test files need not race for it.
 if (import.meta.main) {
   const server = process.env.TEST_DATABASE_URL
-  await (server ? serverTemplate(server) : embeddedTemplate())
+  try {
+    if (server) await withQuery(server, async () => {})
+    await (server ? serverTemplate(server) : embeddedTemplate())
+  } catch (error) {
+    if (!(error instanceof SetUpError)) throw error
+    process.stderr.write(`The database of the tests, TEST_DATABASE_URL (or DATABASE_URL): ${error.message}\n`)
+    process.exit(1)
+  }
 }

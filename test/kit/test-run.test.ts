@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { failuresOf } from '../../kit/failures.ts'
@@ -55,4 +55,13 @@ t.test('tests that ran at once are told apart, and a file that breaks off is tol
   const buffered = 'not ok 1 - all # time=9ms {\n    not ok 1 - one {\n        not ok 1 - is wrong\n          ---\n          not ok 2 - quoted\n          ...\n        1..1\n    }\n    ok 2 - two {\n        ok 1 - is right\n        1..1\n    }\n    1..2\n}\n'
   t.same(failuresOf(`${buffered}1..1\n`), ['all › one › is wrong'])
   t.same(failuresOf('TAP version 14\nok 1 - fine\n'), ['did not come to its end'])
+})
+
+t.test('a database that cannot be used is said in one line, before any test runs', async (t) => {
+  const folder = copyOfCheckout(t)
+  cpSync('test/helpers', join(folder, 'test/helpers'), { recursive: true })
+  const TEST_DATABASE_URL = 'postgresql://user:hunter2@127.0.0.1:1/x'
+  const { code, output } = await run(folder, 'kit/test', [], { TEST_DATABASE_URL })
+  t.equal(code, 1)
+  t.match(output, /^The [^\n]*TEST_DATABASE_URL \(or DATABASE_URL\): [^\n]*127\.0\.0\.1:1: nothing listens there\.\n$/)
 })

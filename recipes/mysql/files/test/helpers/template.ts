@@ -3,7 +3,8 @@ import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import mariadb from 'mariadb'
-import { applyMigrations } from '../../prisma/migrate.ts'
+import { SetUpError } from '../../kit/set-up-error.ts'
+import { applyMigrations, connectionProblem } from '../../prisma/migrate.ts'
 import { sessionOf } from '../../prisma/mysql/session.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -83,7 +84,7 @@ function databaseUrl (name: string): string {
 
 async function withServer (use: (client: mariadb.Connection) => Promise<void>): Promise<void> {
   const client = await mariadb.createConnection(sessionOf(server)).catch((error: Error) => {
-    throw new Error(`The tests need a MariaDB or MySQL on which they can make databases of their own: TEST_DATABASE_URL=mysql://user:password@host:3306/mysql. ${error.message}`)
+    throw new SetUpError(`The tests need a MariaDB or MySQL on which they can make databases of their own, as TEST_DATABASE_URL (or DATABASE_URL): mysql://user:password@host:3306/mysql. ${connectionProblem(error, server) ?? error.message}`)
   })
   try {
     await use(client)
@@ -93,4 +94,12 @@ async function withServer (use: (client: mariadb.Connection) => Promise<void>): 
 }
 
 // Run by itself, before the tests, it makes the template, so that test files need not race for it.
-if (import.meta.main) await serverTemplate()
+if (import.meta.main) {
+  try {
+    await serverTemplate()
+  } catch (error) {
+    if (!(error instanceof SetUpError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    process.exit(1)
+  }
+}
