@@ -6,7 +6,7 @@ import { inTransaction } from '../../services/database.ts'
 import { recordEvent } from '../../services/events.ts'
 import { buildApp, newProduct } from '../helpers/app.ts'
 import { buildLogged } from '../helpers/log.ts'
-import { rabbitClient, rabbitServer, withOwnRabbit } from '../helpers/rabbitmq.ts'
+import { rabbitClient, rabbitServer, withOwnRabbit, type RabbitClient } from '../helpers/rabbitmq.ts'
 import { until } from '../helpers/until.ts'
 
 /** A start takes seconds. */
@@ -48,19 +48,22 @@ t.test('a server that is killed and started again under load', withOwnRabbit, as
       await sleep(5)
     }
   })()
-  // A sender of the other kind: it repeats what it has no answer for, with the same id.
+  // A sender of the other kind: it repeats what it has no answer for, with the same id. It does not end before it has one.
   const sending = (async () => {
+    let client: RabbitClient | undefined
     while (!working.signal.aborted) {
-      try {
-        const { send } = await rabbitClient(t, server.url)
-        while (!working.signal.aborted) {
-          await send('deliveries', 'n', { quantity: 1 }, { messageId: `delivery-${sent}` })
-          sent++
-          await sleep(3)
+      for (let isSent = false; !isSent;) {
+        try {
+          client ??= await rabbitClient(t, server.url)
+          await client.send('deliveries', 'n', { quantity: 1 }, { messageId: `delivery-${sent}` })
+          isSent = true
+        } catch {
+          client = undefined
+          await sleep(50)
         }
-      } catch {
-        await sleep(50)
       }
+      sent++
+      await sleep(3)
     }
   })()
 
