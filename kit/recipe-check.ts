@@ -7,7 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { presentIn, withNeeding } from './recipes/present.ts'
+import { presentIn, withNeeded, withNeeding } from './recipes/present.ts'
 import { readManifest, readRecipe, recipeNames } from './recipes/recipe.ts'
 
 const TOGETHER = 'together'
@@ -29,8 +29,9 @@ for (const name of chosen) {
   try {
     process.stdout.write(`${name} …\n`)
     const isRemoval = name !== TOGETHER && readManifest(root, name).builtIn !== undefined
-    const steps = name === TOGETHER ? compatible().map(adding) : isRemoval ? withNeeding(root, name).map(removing) : [...inTheWayOf(name).map(removing), ...withNeeded(name).map(adding)]
-    check(folder, steps, isRemoval ? steps : steps.filter(({ action }) => action === 'add'))
+    if (name === TOGETHER) check(folder, compatible().map(adding), compatible())
+    else if (isRemoval) check(folder, withNeeding(root, name).map(removing), withNeeding(root, name))
+    else check(folder, [...inTheWayOf(name).map(removing), adding(name)], withNeeded(root, name))
     process.stdout.write(`ok: ${name}\n`)
   } catch (error) {
     process.stdout.write(`FAILED: ${name}: ${(error as Error).message}\n`)
@@ -40,8 +41,8 @@ for (const name of chosen) {
   }
 }
 
-/** @param tried of the steps those whose tests are run */
-function check (folder: string, steps: Step[], tried: Step[]): void {
+/** @param tried those whose tests are run */
+function check (folder: string, steps: Step[], tried: string[]): void {
   const run = (command: string, ...args: string[]) => {
     const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, encoding: 'utf8', maxBuffer: 2 ** 30 })
     if (status !== 0) throw new Error(`${command} ${args.join(' ')}\n${stdout}${stderr}`)
@@ -53,7 +54,7 @@ function check (folder: string, steps: Step[], tried: Step[]): void {
     cpSync(join(root, installed), join(folder, installed), { recursive: true, verbatimSymlinks: true })
   }
   for (const { action, name } of steps) kit(action, name)
-  const changed = tried.map(({ name }) => readRecipe(root, name)).flatMap(({ files, edits, tests }) => [...files.keys(), ...edits.map(({ file }) => file), ...tests])
+  const changed = tried.map(name => readRecipe(root, name)).flatMap(({ files, edits, tests }) => [...files.keys(), ...edits.map(({ file }) => file), ...tests])
   const tests = [...changed, ...GENERAL].filter(path => path.endsWith('.test.ts') && existsSync(join(folder, path)))
   run('npm', 'run', '--silent', 'lint')
   run('npm', 'run', '--silent', 'typecheck')
@@ -74,15 +75,8 @@ function removing (name: string): Step {
 
 /** The concerns of the kit that a recipe, or one that it needs, does not go with, and before each those that need it. */
 function inTheWayOf (name: string): string[] {
-  const conflicts = new Set(withNeeded(name).flatMap(one => readManifest(root, one).conflicts))
+  const conflicts = new Set(withNeeded(root, name).flatMap(one => readManifest(root, one).conflicts))
   return [...new Set([...presentIn(root)].filter(([other, { isBuiltIn }]) => isBuiltIn && conflicts.has(other)).flatMap(([other]) => withNeeding(root, other)))]
-}
-
-/** A recipe and, before it, those that it needs and that are not there. */
-function withNeeded (name: string): string[] {
-  const present = presentIn(root)
-  const needed = readManifest(root, name).requires.filter(other => !present.has(other))
-  return [...new Set([...needed.flatMap(withNeeded), name])]
 }
 
 /** The recipes that are not there and go together, and with the kit as it is: of two that do not, the first. */
@@ -90,7 +84,7 @@ function compatible (): string[] {
   const together: string[] = []
   for (const name of recipeNames(root).filter(name => readManifest(root, name).builtIn === undefined)) {
     if (inTheWayOf(name).length > 0) continue
-    const wanted = withNeeded(name).filter(other => !together.includes(other))
+    const wanted = withNeeded(root, name).filter(other => !together.includes(other))
     const conflicts = (a: string, b: string) => readManifest(root, a).conflicts.includes(b) || readManifest(root, b).conflicts.includes(a)
     if (!wanted.some(one => together.some(other => conflicts(one, other)))) together.push(...wanted)
   }

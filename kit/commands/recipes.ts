@@ -32,7 +32,7 @@ function changing (action: 'add' | 'remove', description: string): Command {
     .option('--force', 'also in a tree with changes that are not committed')
     .option('--json', 'as JSON, for programs')
     .action(async (name: string, { dryRun = false, json, force = false }: Options) => await reporting(json, async () => {
-      const [{ packagesAdded, planAdd, planRemove }, { carryOut, writtenWith }, { lock, unfinished }] = await Promise.all([import('../recipes/plan.ts'), import('../recipes/carry-out.ts'), import('../recipes/lock.ts')])
+      const [{ packagesAdded }, { planAdd }, { planRemove }, { carryOut, writtenWith }, { lock, unfinished }] = await Promise.all([import('../recipes/plan.ts'), import('../recipes/plan-add.ts'), import('../recipes/plan-remove.ts'), import('../recipes/carry-out.ts'), import('../recipes/lock.ts')])
       const makePlan = () => (action === 'add' ? planAdd : planRemove)(root, name)
       const report = ({ tree, ...plan }: Plan, written: string[]) => {
         const said = { ...plan, written, dryRun }
@@ -84,10 +84,11 @@ async function reporting (json: boolean | undefined, run: () => Promise<void>): 
   }
 }
 
-function textOf ({ action, name, isDone, files, edits, packages, written, next, left, dryRun }: Omit<Plan, 'tree'> & { written: string[], dryRun: boolean }): string {
+function textOf ({ action, name, with: others, isDone, files, edits, packages, written, next, left, dryRun }: Omit<Plan, 'tree'> & { written: string[], dryRun: boolean }): string {
   if (isDone) return `${name} is ${action === 'add' ? 'there already' : 'not there'}: nothing to do.\n`
   const verb = { add: 'Added', remove: 'Removed' }[action]
   const block = (title: string, lines: string[]) => lines.length === 0 ? '' : `${title}\n${lines.map(line => `  ${line}\n`).join('')}`
-  return (dryRun ? `Would ${action} ${name}:\n` : `${verb} ${name}:\n`) +
+  const all = others.length === 0 ? name : `${name}, and ${others.join(', ')}, which ${action === 'add' ? 'it needs' : 'nothing needs any more'}`
+  return (dryRun ? `Would ${action} ${all}:\n` : `${verb} ${all}:\n`) +
     block('files', files) + block('edits', edits) + block('packages', packages) + block('written with them', written) + block('left, to be seen to by hand', left) + block('next', next)
 }

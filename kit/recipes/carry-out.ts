@@ -42,7 +42,7 @@ export async function carryOut (root: string, plan: Plan, say: (text: string) =>
     if (code !== 0) throw new RecipeError(`${problem}\n${output.trim()}`)
   }
 
-  const stays = plan.action === 'add' ? '' : `Something of yours needs what goes with ${plan.name}: delete it, or make it do without, and remove ${plan.name} again.\n${plan.left.map(line => `  stays: ${line}\n`).join('')}`
+  const stays = plan.action === 'add' ? '' : `Something of yours needs what goes with ${plan.name}: delete it, or make it do without, and remove ${plan.name} again.\n${plan.with.map(other => `  goes with it: ${other}, unless you keep it by \`npm run kit -- add ${other}\`\n`).join('')}${plan.left.map(line => `  stays: ${line}\n`).join('')}`
   const undo = plan.tree.apply()
   for (const name of SIGNALS) process.on(name, stop)
   try {

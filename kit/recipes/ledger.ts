@@ -14,6 +14,8 @@ export const LEDGER = 'recipes/installed.json'
 /** What one recipe did. */
 export interface Entry {
   requires: string[]
+  /** It came with one that needs it, and goes with the last that does. */
+  isAutomatic?: boolean
   /** The digest of each file as it was written. */
   files: Record<string, string>
   edits: RecipeEdit[]
@@ -28,6 +30,7 @@ export type Ledger = Record<string, Entry>
 
 const shape = Compile(Type.Record(Type.String(), Type.Object({
   requires: Type.Array(Type.String()),
+  isAutomatic: Type.Optional(Type.Boolean()),
   files: Type.Record(Type.String(), Type.String()),
   edits: Type.Array(Type.Object({})),
   needs: Type.Array(Type.String()),

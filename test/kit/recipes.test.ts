@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { checkoutFiles } from '../../kit/checkout-files.ts'
 import { carryOut } from '../../kit/recipes/carry-out.ts'
-import { planAdd, planRemove } from '../../kit/recipes/plan.ts'
+import { planAdd } from '../../kit/recipes/plan-add.ts'
+import { planRemove } from '../../kit/recipes/plan-remove.ts'
 import { presentIn, withNeeding } from '../../kit/recipes/present.ts'
 import { readManifest, readRecipe, recipeNames } from '../../kit/recipes/recipe.ts'
 import { alone, copyOfCheckout, run } from '../helpers/process.ts'
@@ -146,6 +147,65 @@ t.test('what another recipe needs stays until that is removed', async t => {
   t.same(contents(folder), before)
 })
 
+t.test('what a recipe needs', async t => {
+  const recipe = (name: string, ...requires: string[]) => ({ [`recipes/${name}/recipe.json`]: JSON.stringify({ description: name, requires, next: [`see to the ${name}`], dependencies: { [`${name}-parts`]: '1.0.0' } }), [`recipes/${name}/files/services/${name}.ts`]: `${name}\n` })
+  const tree = (t: Test) => treeWith(t, { requires: ['water'] }, { ...recipe('water'), ...recipe('milk', 'water'), ...recipe('cup', 'tea') })
+
+  await t.test('comes with it, and goes with the last that needs it', async t => {
+    const folder = tree(t)
+    const before = contents(folder)
+    t.match(planAdd(folder, 'tea'), { with: ['water'], files: ['services/water.ts', 'services/tea.ts'], packages: ['water-parts@1.0.0'], next: ['see to the water', 'boil water'] })
+    add(folder)
+    t.match(contents(folder), { 'services/water.ts': 'water\n', 'services/tea.ts': 'export const tea = 1\n' })
+    t.same(planAdd(folder, 'milk').with, [])
+    add(folder, 'milk')
+    t.throws(() => planRemove(folder, 'water'), { message: /tea and milk need it|milk and tea need it/ })
+    t.same(remove(folder).with, [], 'the milk needs it')
+    t.match(remove(folder, 'milk'), { with: ['water'], packages: ['milk-parts@1.0.0', 'water-parts@1.0.0'], left: [] })
+    t.same(contents(folder), before)
+  })
+
+  await t.test('also by way of another', async t => {
+    const folder = tree(t)
+    const before = contents(folder)
+    t.same(planAdd(folder, 'cup').with, ['water', 'tea'])
+    add(folder, 'cup')
+    t.same(remove(folder, 'cup').with, ['tea', 'water'])
+    t.same(contents(folder), before)
+  })
+
+  await t.test('stays when it was asked for, before or since', async t => {
+    const folder = tree(t)
+    const before = contents(folder)
+    for (const [first, second] of [['water', 'tea'], ['tea', 'water']] as const) {
+      add(folder, first)
+      t.notOk(planAdd(folder, second).isDone)
+      add(folder, second)
+      t.ok(planAdd(folder, 'water').isDone)
+      t.same(remove(folder).with, [])
+      t.equal(contents(folder)['services/water.ts'], 'water\n')
+      remove(folder, 'water')
+      t.same(contents(folder), before)
+    }
+  })
+
+  await t.test('is left where the user has changed it', async t => {
+    const folder = tree(t)
+    add(folder)
+    writeAll(folder, { 'services/water.ts': 'mine now\n' })
+    t.match(remove(folder), { with: ['water'], left: [/services\/water\.ts: changed/] })
+    t.equal(contents(folder)['services/water.ts'], 'mine now\n')
+  })
+
+  await t.test('is looked at before anything is changed', async t => {
+    const folder = tree(t)
+    writeAll(folder, { ...recipe('water', 'cup'), 'recipes/lemon/recipe.json': JSON.stringify({ description: 'Lemon', conflicts: ['milk'] }), 'recipes/foam/recipe.json': JSON.stringify({ description: 'Foam', requires: ['milk'] }), ...recipe('milk') })
+    t.throws(() => planAdd(folder, 'tea'), { name: 'RecipeError', message: '"tea" and "water" and "cup" need each other.' })
+    add(folder, 'lemon')
+    t.throws(() => planAdd(folder, 'foam'), { name: 'RecipeError', message: /"milk" does not go with lemon/ })
+  })
+})
+
 t.test('a folder is put aside whole, and a script comes back as one that can be run', async t => {
   const folder = treeWith(t, {}, {
     'services/tea.ts': 'export const tea = 0\n',
@@ -229,6 +289,15 @@ t.test('the command', async t => {
     t.match(await kit('remove', 'tea'), { code: 1, output: /not committed[\s\S]*--force/ }, 'not beside changes that are not committed')
     t.match(await kit('add', 'tea', '--force'), { code: 0, output: /there already/ })
     t.match(await kit('remove', 'tea', '--force'), { code: 0, output: /Removed tea/ })
+    t.equal(git('status', '--porcelain'), '')
+  })
+
+  await t.test('names what comes and goes with it', async t => {
+    writeAll(folder, { 'recipes/cup/recipe.json': JSON.stringify({ description: 'Cup', requires: ['tea'] }) })
+    t.match(await kit('add', 'cup', '--force', '--dry-run'), { code: 0, output: /^Would add cup, and tea, which it needs:/ })
+    t.match(await kit('add', 'cup', '--force'), { code: 0, output: /Added cup, and tea, which it needs:[\s\S]*services\/tea\.ts[\s\S]*boil water/ })
+    t.match(await kit('remove', 'cup', '--force'), { code: 0, output: /Removed cup, and tea, which nothing needs any more:[\s\S]*services\/tea\.ts/ })
+    rmSync(join(folder, 'recipes/cup'), { recursive: true })
     t.equal(git('status', '--porcelain'), '')
   })
 
