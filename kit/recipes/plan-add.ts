@@ -5,7 +5,7 @@ import { digest, LEDGER, ledgerText } from './ledger.ts'
 import { changePackages, packagesText, withoutDependencies, withPackages } from './packages.ts'
 import { begin, named, type Plan, type Planned } from './plan.ts'
 import { packagesOf, withNeeded } from './present.ts'
-import { readRecipe, RecipeError } from './recipe.ts'
+import { listOf, readRecipe, RecipeError } from './recipe.ts'
 
 /**
  * Plans to add a recipe with those that it needs, or to put a concern of the kit back.
@@ -20,7 +20,7 @@ export function planAdd (root: string, name: string): Plan {
     // It is asked for now, and stays when what needed it goes.
     const { isAutomatic, ...entry } = found
     plan.tree.write(LEDGER, ledgerText({ ...ledger, [name]: entry }))
-    return plan
+    return { ...plan, next: [`nothing: ${name} was there, and stays now when what needs it goes`] }
   }
   if (present.has(name)) return { ...plan, next: recipe.next, isDone: true }
   const names = withNeeded(root, name, present)
@@ -33,7 +33,7 @@ function addOne ({ root, plan, ledger, present }: Planned, name: string, isAutom
   const { tree } = plan
   const recipe = readRecipe(root, name)
   const conflicting = [...present].filter(([other, { conflicts }]) => recipe.conflicts.includes(other) || conflicts.includes(name)).map(([other]) => other)
-  if (conflicting.length > 0) throw new RecipeError(`"${name}" does not go with ${conflicting.join(' and ')}, which this tree has. Remove ${conflicting.join(' and ')} first.`)
+  if (conflicting.length > 0) throw new RecipeError(`"${name}" does not go with ${listOf(conflicting)}, which this tree has. Remove ${listOf(conflicting)} first.`)
   present.set(name, { requires: recipe.requires, conflicts: recipe.conflicts, needs: packagesOf(recipe), isBuiltIn: recipe.builtIn !== undefined })
 
   for (const path of recipe.replaces.paths.flatMap(path => tree.list(path))) tree.move(path, replacedAt(name, path))

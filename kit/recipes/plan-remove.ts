@@ -4,7 +4,7 @@ import { digest, LEDGER, ledgerText, type Ledger } from './ledger.ts'
 import { changePackages, packagesText, withDependencies, withoutPackages, type PackageChange } from './packages.ts'
 import { begin, named, type Plan, type Planned } from './plan.ts'
 import type { Present } from './present.ts'
-import { readManifest, recipeNames, RecipeError } from './recipe.ts'
+import { listOf, readManifest, recipeNames, RecipeError } from './recipe.ts'
 
 /**
  * Plans to undo what `add` did, or to take a concern of the kit out: its files go to recipes/, whence `add` puts them
@@ -16,7 +16,7 @@ export function planRemove (root: string, name: string): Plan {
   const { plan, present } = planned
   if (!present.has(name)) return { ...plan, name: readManifest(root, name).name, isDone: true }
   const needing = [...present].filter(([, { requires }]) => requires.includes(name)).map(([other]) => other)
-  if (needing.length > 0) throw new RecipeError(`"${name}" can't be removed: ${needing.join(' and ')} ${needing.length > 1 ? 'need' : 'needs'} it. Remove ${needing.join(' and ')} first.`)
+  if (needing.length > 0) throw new RecipeError(`"${name}" can't be removed: ${listOf(needing)} ${needing.length > 1 ? 'need' : 'needs'} it. Remove ${listOf(needing)} first.`)
   for (let one: string | undefined = name; one !== undefined; one = unneeded(planned)) {
     removeOne(planned, one)
     if (one !== name) plan.with.push(one)

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readLedger, type Ledger } from './ledger.ts'
-import { readManifest, recipeNames, RecipeError, type Manifest } from './recipe.ts'
+import { listOf, readManifest, recipeNames, RecipeError, type Manifest } from './recipe.ts'
 
 /** One that is there: which others it needs and does not go with, and its packages. */
 export interface Present { requires: string[], conflicts: string[], needs: string[], isBuiltIn: boolean }
@@ -26,11 +26,11 @@ export function withNeeding (root: string, name: string): string[] {
  * @throws RecipeError when one is a concern of the kit, or no recipe
  */
 export function withNeeded (root: string, name: string, present = presentIn(root), asked: string[] = []): string[] {
-  if (asked.includes(name)) throw new RecipeError(`${asked.map(one => `"${one}"`).join(' and ')} need each other.`)
+  if (asked.includes(name)) throw new RecipeError(`${listOf(asked.map(one => `"${one}"`))} need each other.`)
   const needed = readManifest(root, name).requires.filter(other => !present.has(other))
   const known = recipeNames(root)
-  const first = needed.filter(other => !known.includes(other) || readManifest(root, other).builtIn !== undefined).join(' and ')
-  if (first !== '') throw new RecipeError(`"${name}" needs ${first}. Add ${first} first.`)
+  const first = needed.filter(other => !known.includes(other) || readManifest(root, other).builtIn !== undefined)
+  if (first.length > 0) throw new RecipeError(`"${name}" needs ${listOf(first)}. Add ${listOf(first)} first.`)
   return [...new Set([...needed.flatMap(other => withNeeded(root, other, present, [...asked, name])), name])]
 }
 

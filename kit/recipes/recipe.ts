@@ -10,6 +10,11 @@ export class RecipeError extends Error {
   override name = 'RecipeError'
 }
 
+/** Names as a sentence has them: a, b and c. */
+export function listOf (names: string[]): string {
+  return new Intl.ListFormat('en-GB').format(names)
+}
+
 const Versions = Type.Record(Type.String({ pattern: '^(@[a-z0-9-]+/)?[a-z0-9.-]+$' }), Type.String({ pattern: '^\\d+\\.\\d+\\.\\d+$' }))
 /** Below the root of the checkout. */
 const Path = Type.String({ pattern: '^(?!/)(?!(.*/)?\\.\\.(/|$)).+$' })

@@ -179,7 +179,8 @@ t.test('what a recipe needs', async t => {
     const before = contents(folder)
     for (const [first, second] of [['water', 'tea'], ['tea', 'water']] as const) {
       add(folder, first)
-      t.notOk(planAdd(folder, second).isDone)
+      const { isDone, next } = planAdd(folder, second)
+      t.match({ isDone, next }, { isDone: false, next: [second === 'water' ? /was there, and stays now/ : 'boil water'] })
       add(folder, second)
       t.ok(planAdd(folder, 'water').isDone)
       t.same(remove(folder).with, [])
@@ -200,7 +201,7 @@ t.test('what a recipe needs', async t => {
   await t.test('is looked at before anything is changed', async t => {
     const folder = tree(t)
     writeAll(folder, { ...recipe('water', 'cup'), 'recipes/lemon/recipe.json': JSON.stringify({ description: 'Lemon', conflicts: ['milk'] }), 'recipes/foam/recipe.json': JSON.stringify({ description: 'Foam', requires: ['milk'] }), ...recipe('milk') })
-    t.throws(() => planAdd(folder, 'tea'), { name: 'RecipeError', message: '"tea" and "water" and "cup" need each other.' })
+    t.throws(() => planAdd(folder, 'tea'), { name: 'RecipeError', message: '"tea", "water" and "cup" need each other.' })
     add(folder, 'lemon')
     t.throws(() => planAdd(folder, 'foam'), { name: 'RecipeError', message: /"milk" does not go with lemon/ })
   })
