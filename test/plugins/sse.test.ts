@@ -222,7 +222,7 @@ t.test('many events at once are none too many for a reader that keeps up', async
 })
 
 t.test('when its token expires a stream ends, and the client may not come back with it', async t => {
-  const { app, url } = await listening(t, { ACCESS_TOKEN_TTL: 2000, ...FAST })
+  const { app, url } = await listening(t, { ACCESS_TOKEN_TTL: 4000, ...FAST })
   const { token } = await registered(app)
   const client = await openEvents(t, url, { token })
   await client.ended
@@ -316,7 +316,7 @@ t.test('with the database away streams go on, new ones are 503 and may come back
 t.test('a stream is one line of the log, when it has ended, with how long it was and how many events', async t => {
   const lines: Record<string, unknown>[] = []
   const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => { lines.push(JSON.parse(String(chunk))); done() } })
-  const config = await testConfig({ LOG_LEVEL: 'info', ACCESS_TOKEN_TTL: 2000, ...FAST })
+  const config = await testConfig({ LOG_LEVEL: 'info', ACCESS_TOKEN_TTL: 4000, ...FAST })
   const options = serverOptions(config)
   const app = Fastify({ ...options, logger: { ...options.logger as object, stream } }) as unknown as FastifyInstance
   await app.register(appPlugin, { config })

@@ -224,7 +224,7 @@ t.test('a client that comes back after megabytes gets them as fast as it reads',
 })
 
 t.test('when its token expires the connection is closed with 4401', async t => {
-  const short = await listening(t, { ACCESS_TOKEN_TTL: 1000 })
+  const short = await listening(t, { ACCESS_TOKEN_TTL: 4000 })
   const { accessToken: token } = short.accessTokens.issue({ id: user.id, scopes: [] })
   const client = await open(t, short, { token })
   t.match(await client.ask({ type: 'ping' }), { type: 'pong' })

@@ -47,7 +47,7 @@ t.test('a connection has a hundred subscriptions', async t => {
 })
 
 t.test('a client that is not there any more is cut off, and one whose token expires is told', async t => {
-  const quick = await listening(t, { WS_PING_INTERVAL: 200, ACCESS_TOKEN_TTL: 1_000 })
+  const quick = await listening(t, { WS_PING_INTERVAL: 200, ACCESS_TOKEN_TTL: 4_000 })
   const silent = await openRaw(t, quick, user.token)
   silent.resume()
   await new Promise(resolve => silent.once('close', resolve))

@@ -10,7 +10,7 @@ import { listening, tokenOf } from '../helpers/socketio-service.ts'
 const order = async (app: FastifyInstance, token: string, productId: string) => (await app.inject({ method: 'POST', url: '/orders', headers: bearer(token), payload: { items: [{ productId, quantity: 1 }] } })).json().id as string
 
 t.test('a connection ends with its token, and goes on with another', async t => {
-  const app = await listening(t, { ACCESS_TOKEN_TTL: 2_000 })
+  const app = await listening(t, { ACCESS_TOKEN_TTL: 4_000 })
   const id = randomUUID()
   const one = await connect(t, urlOf(app), '', { auth: answer => answer({ token: tokenOf(app, id) }), reconnectionDelay: 10 })
   t.match(await one.until('goodbye'), [{ code: 'TOKEN_EXPIRED' }])
